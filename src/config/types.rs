@@ -1,0 +1,240 @@
+//! The typed config: what `read.rs` makes of the TOML text, and what every other layer is given.
+//!
+//! Values alone; a value here has passed every rule that `config.toml` states for it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::authority::Authority;
+
+/// A whole config.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data plane's listener.
+    pub proxy: Proxy,
+    /// The control plane's listener.
+    pub admin: Admin,
+    /// What is stored.
+    pub cache: Cache,
+    /// Limits towards origins, the same for each.
+    pub fetch: Fetch,
+    /// The durable record of purges.
+    pub ledger: Ledger,
+    /// What is logged.
+    pub log: Log,
+    /// The embedded image origin.
+    pub demo_origin: DemoOrigin,
+    /// The tenants, at least one.
+    pub accounts: Vec<Account>,
+    /// Rules for requests, the first that matches counts; where none does, the defaults for images hold.
+    pub routes: Vec<Route>,
+}
+
+/// `[proxy]`
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// Address and port of the data plane.
+    pub listen: SocketAddr,
+    /// Threads that serve requests; each has a listener of its own on the one port.
+    pub threads: usize,
+    /// Connections from clients at once, over all threads.
+    pub connections_max: usize,
+    /// From a connection's start, or from a request's first byte, to the end of its head.
+    pub header_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// How long a request's body may make no progress.
+    pub body_timeout: Duration,
+    /// How long a client may take none of an answer.
+    pub write_timeout: Duration,
+    /// How long running answers may take after a signal to stop.
+    pub drain_timeout: Duration,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Address and port of the control plane.
+    pub listen: SocketAddr,
+    /// Host names by which it may be called, beside loopback and the address it listens on.
+    pub hosts: Vec<Authority>,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// Bytes of everything stored: bodies, fields, keys and their overhead.
+    pub max_bytes: u64,
+    /// Largest body that is stored, in bytes.
+    pub object_max_bytes: u64,
+}
+
+/// `[fetch]`
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// To connect, name look-up and TLS included.
+    pub connect_timeout: Duration,
+    /// From the request sent to the response's head.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of a body.
+    pub idle_timeout: Duration,
+    /// For a whole fetch.
+    pub total_timeout: Duration,
+    /// Connections to one origin at once.
+    pub connections_max: usize,
+    /// How long an idle connection is kept for the next fetch; shorter than the origin's own.
+    pub keep_alive: Duration,
+    /// How long a request waits for a place among those connections before it is refused with 503.
+    pub queue_timeout: Duration,
+}
+
+/// `[ledger]`
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// The file, or nothing where `":memory:"` was said.
+    pub path: Option<PathBuf>,
+    /// How long requests are remembered.
+    pub keep: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// A filter as `tracing` reads it: a level, or `target=level` pairs.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[demo_origin]`
+#[derive(Clone, Debug)]
+pub struct DemoOrigin {
+    /// Address and port; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// A folder of pictures that are served beside the embedded ones.
+    pub images: Option<PathBuf>,
+}
+
+/// `[[accounts]]`
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Letters, digits, `-` and `_`; keys start with it.
+    pub id: String,
+    /// Each may purge.
+    pub private_keys: Vec<PrivateKey>,
+    /// The canonical endpoint, then its aliases; never empty.
+    pub url_endpoints: Vec<UrlEndpoint>,
+    /// Purges in a calendar month (UTC), or no limit.
+    pub purges_per_month: Option<u64>,
+    /// Where images come from.
+    pub origin: Origin,
+    /// How URLs become keys.
+    pub urls: Urls,
+}
+
+/// How an account's URLs become keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urls {
+    /// Escapes are normalised (`docs/architecture.md`, "The key").
+    Canonical,
+    /// Path and query count as the bytes they are.
+    Opaque,
+}
+
+/// A URL prefix under which an account's images lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlEndpoint {
+    /// Printed before the authority; no part of a key.
+    pub scheme: &'static str,
+    /// Host and port.
+    pub authority: Authority,
+    /// Empty, or `/` and whole segments without a slash at the end.
+    pub path: String,
+}
+
+impl fmt::Display for UrlEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
+    }
+}
+
+/// Where an account's images come from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// The embedded one.
+    Demo,
+    /// An HTTP server.
+    Server(OriginServer),
+}
+
+/// An origin over HTTP or HTTPS.
+#[derive(Clone, Debug)]
+pub struct OriginServer {
+    /// Whether TLS is spoken to it.
+    pub tls: bool,
+    /// Name or address to connect to, without a port; an IPv6 address without brackets.
+    pub host: String,
+    /// Port to connect to.
+    pub port: u16,
+    /// Put before the path below the endpoint: empty, or `/` and segments without a slash at the end.
+    pub base: String,
+    /// The Host field that it receives.
+    pub host_field: http::HeaderValue,
+    /// Fields that every request to it carries.
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+}
+
+/// A private key, kept as its SHA-256 alone.
+#[derive(Clone)]
+pub struct PrivateKey {
+    sha256: [u8; 32],
+}
+
+impl PrivateKey {
+    /// The key whose text is `secret`.
+    pub fn from_secret(secret: &str) -> PrivateKey {
+        PrivateKey { sha256: Sha256::digest(secret.as_bytes()).into() }
+    }
+
+    /// The key whose SHA-256 is known.
+    pub fn from_sha256(sha256: [u8; 32]) -> PrivateKey {
+        PrivateKey { sha256 }
+    }
+
+    /// Whether `presented` is this key: hashes of equal length are compared, in constant time.
+    pub fn matches(&self, presented: &PrivateKey) -> bool {
+        self.sha256.ct_eq(&presented.sha256).into()
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(…)")
+    }
+}
+
+/// `[[routes]]`
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Matches the path below the endpoint; nothing matches every path.
+    pub pattern: Option<Regex>,
+    /// The account that it holds for, or every one.
+    pub account: Option<String>,
+    /// Methods beside GET and HEAD that are passed to the origin.
+    pub methods: Vec<http::Method>,
+}
