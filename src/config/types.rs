@@ -34,6 +34,8 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// Rules for requests, the first that matches counts; where none does, the defaults for images hold.
     pub routes: Vec<Route>,
+    /// What is allowed here and would be refused elsewhere, for the log.
+    pub warnings: Vec<String>,
 }
 
 /// `[proxy]`

@@ -1,0 +1,539 @@
+//! The TOML text → [`Config`]: each section in turn, then what they must agree on.
+//!
+//! The environment and files are reached through [`Sources`] alone, so that tests give their own.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use http::{HeaderName, HeaderValue, Method};
+use regex::Regex;
+use toml::de::{DeTable, DeValue};
+
+use super::authority::Authority;
+use super::problem::{ConfigError, Problem};
+use super::section::{Problems, Section, Value};
+use super::types::*;
+use crate::limits;
+
+/// The text that is used where no file is found: the repository's own.
+pub const DEFAULT_TEXT: &str = include_str!("../../config.toml");
+
+/// Where secrets come from beside the text, and what relative paths are relative to.
+pub struct Sources<'a> {
+    /// A variable of the environment.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The folder that relative paths begin at.
+    pub folder: &'a Path,
+    /// Cores that the process may use.
+    pub cores: usize,
+}
+
+/// Reads a whole config. `name` stands for the text in errors.
+pub fn parse(text: &str, name: &str, sources: &Sources<'_>) -> Result<Config, ConfigError> {
+    let mut problems = Problems { text, list: Vec::new() };
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        for error in errors {
+            problems.add(error.span().map_or(0, |span| span.start), "", "", error.message());
+        }
+        return Err(invalid(name, problems.list));
+    }
+    let mut root = Section::new(Some(root.get_ref()), "", 0);
+    let mut reading = Reading { problems, sources, warnings: Vec::new() };
+    let config = reading.config(&mut root);
+    root.finish(&mut reading.problems);
+    if reading.problems.list.is_empty() {
+        return Ok(config);
+    }
+    reading.problems.list.sort_by_key(|problem| problem.line);
+    Err(invalid(name, reading.problems.list))
+}
+
+fn invalid(name: &str, problems: Vec<Problem>) -> ConfigError {
+    ConfigError::Invalid { name: name.into(), problems }
+}
+
+struct Reading<'a> {
+    problems: Problems<'a>,
+    sources: &'a Sources<'a>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Reading<'a> {
+    fn config(&mut self, root: &mut Section<'a>) -> Config {
+        let proxy = self.proxy(root);
+        let admin = self.admin(root);
+        let cache = self.cache(root);
+        let fetch = self.fetch(root);
+        let ledger = self.ledger(root);
+        let log = self.log(root);
+        let demo_origin = self.demo_origin(root);
+        if proxy.listen == admin.listen && proxy.listen.port() != 0 {
+            let rule = "must differ from proxy.listen: purges and images have a port each";
+            self.problems.add(0, "admin.listen", &admin.listen.to_string(), rule);
+        }
+        let reachable = !proxy.listen.ip().is_loopback() || !admin.listen.ip().is_loopback();
+        let accounts = self.accounts(root, reachable);
+        let routes = self.routes(root, &accounts);
+        let warnings = std::mem::take(&mut self.warnings);
+        Config { proxy, admin, cache, fetch, ledger, log, demo_origin, accounts, routes, warnings }
+    }
+
+    fn proxy(&mut self, root: &mut Section<'a>) -> Proxy {
+        let problems = &mut self.problems;
+        let mut section = root.section("proxy", problems);
+        let threads = section.integer("threads", 0, 0..=1024, problems) as usize;
+        let proxy = Proxy {
+            listen: section.address("listen", "127.0.0.1:8080", problems),
+            threads: if threads == 0 { self.sources.cores } else { threads },
+            connections_max: section.integer("connections_max", 10_000, 1..=1_000_000, problems) as usize,
+            header_timeout: section.duration("header_timeout", "10s", "100ms"..="10m", problems),
+            idle_timeout: section.duration("idle_timeout", "60s", "100ms"..="1h", problems),
+            body_timeout: section.duration("body_timeout", "10s", "100ms"..="10m", problems),
+            write_timeout: section.duration("write_timeout", "30s", "100ms"..="10m", problems),
+            drain_timeout: section.duration("drain_timeout", "30s", "0s"..="1h", problems),
+        };
+        section.finish(problems);
+        proxy
+    }
+
+    fn admin(&mut self, root: &mut Section<'a>) -> Admin {
+        let mut section = root.section("admin", &mut self.problems);
+        let listen = section.address("listen", "127.0.0.1:8081", &mut self.problems);
+        let key = section.key("hosts");
+        let mut hosts = Vec::new();
+        for value in self.array(section.take("hosts"), &key) {
+            let parsed = value.get_ref().as_str().map(Authority::parse);
+            match parsed {
+                Some(Ok(host)) => hosts.push(host),
+                Some(Err(error)) => self.problems.of(value, &key, error.as_str()),
+                None => self.problems.of(value, &key, "must be a host name, as in \"purge.example.com\""),
+            }
+        }
+        section.finish(&mut self.problems);
+        Admin { listen, hosts }
+    }
+
+    fn cache(&mut self, root: &mut Section<'a>) -> Cache {
+        let problems = &mut self.problems;
+        let mut section = root.section("cache", problems);
+        let max_bytes = section.bytes("max_bytes", 512 << 20, limits::CACHE_BYTES_MIN..=1 << 46, problems);
+        let object_max_bytes =
+            section.bytes("object_max_bytes", 32 << 20, 1024..=limits::OBJECT_BYTES_MAX, problems);
+        section.finish(problems);
+        Cache { max_bytes, object_max_bytes: object_max_bytes.min(max_bytes) }
+    }
+
+    fn fetch(&mut self, root: &mut Section<'a>) -> Fetch {
+        let problems = &mut self.problems;
+        let mut section = root.section("fetch", problems);
+        let fetch = Fetch {
+            connect_timeout: section.duration("connect_timeout", "2s", "10ms"..="1m", problems),
+            first_byte_timeout: section.duration("first_byte_timeout", "10s", "10ms"..="10m", problems),
+            idle_timeout: section.duration("idle_timeout", "10s", "10ms"..="10m", problems),
+            total_timeout: section.duration("total_timeout", "120s", "10ms"..="1h", problems),
+            connections_max: section.integer("connections_max", 64, 1..=65_535, problems) as usize,
+            keep_alive: section.duration("keep_alive", "20s", "0s"..="10m", problems),
+            queue_timeout: section.duration("queue_timeout", "10s", "0s"..="10m", problems),
+        };
+        section.finish(problems);
+        fetch
+    }
+
+    fn ledger(&mut self, root: &mut Section<'a>) -> Ledger {
+        let problems = &mut self.problems;
+        let mut section = root.section("ledger", problems);
+        let not_empty = |text: &str| match text {
+            "" => Err("must be a file's path, or \":memory:\""),
+            text => Ok(text.to_owned()),
+        };
+        let path = section.parsed("path", problems, not_empty).unwrap_or_else(|| "freshet.redb".into());
+        let path = (path != ":memory:").then(|| self.sources.folder.join(path));
+        let keep = section.duration("keep", "90d", "1h"..="3650d", problems);
+        section.finish(problems);
+        Ledger { path, keep }
+    }
+
+    fn log(&mut self, root: &mut Section<'a>) -> Log {
+        let problems = &mut self.problems;
+        let mut section = root.section("log", problems);
+        let format = section.parsed("format", problems, |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("must be \"text\" or \"json\""),
+        });
+        let level = section.parsed("level", problems, |text| {
+            match text.parse::<tracing_subscriber::filter::Targets>() {
+                Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+                _ => Err("must be \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or pairs as in \
+                          \"info,freshet::proxy=debug\""),
+            }
+        });
+        section.finish(problems);
+        Log { format: format.unwrap_or(LogFormat::Text), level: level.unwrap_or_else(|| "info".into()) }
+    }
+
+    fn demo_origin(&mut self, root: &mut Section<'a>) -> DemoOrigin {
+        let problems = &mut self.problems;
+        let mut section = root.section("demo_origin", problems);
+        let listen = section.address("listen", "127.0.0.1:0", problems);
+        let folder = self.sources.folder;
+        let images = section.parsed("images", problems, |text| match folder.join(text) {
+            path if path.is_dir() => Ok(path),
+            path => Err(format!("must be a folder of pictures; there is none at {}", path.display())),
+        });
+        section.finish(problems);
+        DemoOrigin { listen, images }
+    }
+
+    fn accounts(&mut self, root: &mut Section<'a>, reachable: bool) -> Vec<Account> {
+        let mut accounts: Vec<Account> = Vec::new();
+        let mut endpoints: HashMap<String, String> = HashMap::new();
+        let sections = root.sections("accounts", &mut self.problems);
+        if sections.is_empty() {
+            let rule = "at least one account is needed: [[accounts]] with id, private_keys and url_endpoints";
+            self.problems.add(0, "accounts", "(none)", rule);
+        }
+        if sections.len() > limits::ACCOUNTS_MAX {
+            let rule = format!("at most {} accounts", limits::ACCOUNTS_MAX);
+            self.problems.add(0, "accounts", &sections.len().to_string(), rule);
+        }
+        for mut section in sections {
+            let account = self.account(&mut section, reachable);
+            self.compare_account(&section, &account, &accounts, &mut endpoints);
+            section.finish(&mut self.problems);
+            accounts.push(account);
+        }
+        accounts
+    }
+
+    /// What no two accounts may share: an id, an endpoint, a private key.
+    fn compare_account(
+        &mut self,
+        section: &Section<'a>,
+        account: &Account,
+        earlier: &[Account],
+        endpoints: &mut HashMap<String, String>,
+    ) {
+        if earlier.iter().any(|other| other.id == account.id) {
+            self.problems.add(section.offset, &section.key("id"), &account.id, "another account has this id");
+        }
+        for endpoint in &account.url_endpoints {
+            let place = format!("{}{}", endpoint.authority, endpoint.path);
+            if let Some(owner) = endpoints.insert(place, account.id.clone()) {
+                let rule = format!("account {owner:?} has this endpoint already");
+                self.problems.add(section.offset, &section.key("url_endpoints"), &endpoint.to_string(), rule);
+            }
+        }
+        let taken =
+            |key: &PrivateKey| earlier.iter().flat_map(|other| &other.private_keys).any(|k| k.matches(key));
+        if account.private_keys.iter().any(taken) {
+            let rule = "another account has one of these keys: a key must name one account";
+            self.problems.add(section.offset, &section.key("private_keys"), "…", rule);
+        }
+    }
+
+    fn account(&mut self, section: &mut Section<'a>, reachable: bool) -> Account {
+        let id = section.parsed("id", &mut self.problems, |text| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+            let valid = (1..=limits::ACCOUNT_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed);
+            let rule = format!("must be 1 to {} letters, digits, - or _", limits::ACCOUNT_ID_BYTES_MAX);
+            if valid { Ok(text.to_owned()) } else { Err(rule) }
+        });
+        if id.is_none() && section.take("id").is_none() {
+            let rule = "is missing: a name of letters, digits, - or _";
+            self.problems.add(section.offset, &section.key("id"), "(none)", rule);
+        }
+        let limit = section.take("purges_per_month").is_some();
+        let purges = section.integer("purges_per_month", 0, 0..=1 << 53, &mut self.problems);
+        let urls = section.parsed("urls", &mut self.problems, |text| match text {
+            "canonical" => Ok(Urls::Canonical),
+            "opaque" => Ok(Urls::Opaque),
+            _ => Err("must be \"canonical\" or \"opaque\""),
+        });
+        Account {
+            id: id.unwrap_or_default(),
+            private_keys: self.private_keys(section, reachable),
+            url_endpoints: self.url_endpoints(section),
+            purges_per_month: limit.then_some(purges),
+            origin: self.origin(section),
+            urls: urls.unwrap_or(Urls::Canonical),
+        }
+    }
+
+    fn private_keys(&mut self, section: &mut Section<'a>, reachable: bool) -> Vec<PrivateKey> {
+        let key = section.key("private_keys");
+        let mut keys = Vec::new();
+        let given = section.take("private_keys");
+        for value in self.array(given, &key) {
+            if let Some(hash) = table_entry(value, "sha256") {
+                match parse_sha256(hash) {
+                    Some(hash) => keys.push(PrivateKey::from_sha256(hash)),
+                    None => self.problems.of_secret(value, &key, "sha256 must be 64 hex digits"),
+                }
+                continue;
+            }
+            let Some(secret) = self.secret(value, &key) else { continue };
+            if secret.is_empty() || secret.contains(':') {
+                self.problems.of_secret(value, &key, "a private key must not be empty nor hold a colon");
+                continue;
+            }
+            if secret.len() * 8 < limits::PRIVATE_KEY_BITS_MIN {
+                let bytes = limits::PRIVATE_KEY_BITS_MIN / 8;
+                let rule = format!("a private key shorter than {bytes} characters is easily guessed");
+                match reachable {
+                    true => self.problems.of_secret(value, &key, format!("{rule}: refused off loopback")),
+                    false => self.warnings.push(format!("{key}: {rule}; fine on loopback alone")),
+                }
+            }
+            keys.push(PrivateKey::from_secret(&secret));
+        }
+        if keys.is_empty() && given.is_none() {
+            let rule = "is missing: at least one key, as in [{ env = \"FRESHET_KEY\" }]";
+            self.problems.add(section.offset, &key, "(none)", rule);
+        }
+        keys
+    }
+
+    fn url_endpoints(&mut self, section: &mut Section<'a>) -> Vec<UrlEndpoint> {
+        let key = section.key("url_endpoints");
+        let given = section.take("url_endpoints");
+        let mut endpoints = Vec::new();
+        for value in self.array(given, &key) {
+            match value.get_ref().as_str().map(parse_endpoint) {
+                Some(Ok(endpoint)) => endpoints.push(endpoint),
+                Some(Err(rule)) => self.problems.of(value, &key, rule),
+                None => {
+                    self.problems.of(value, &key, "must be a URL, as in \"https://img.example.com/shop\"")
+                }
+            }
+        }
+        if given.is_none()
+            || given.is_some_and(|value| value.get_ref().as_array().is_some_and(|a| a.is_empty()))
+        {
+            let rule =
+                "is missing: at least one URL, the canonical one first, as in \"https://img.example.com\"";
+            self.problems.add(section.offset, &key, "(none)", rule);
+        }
+        endpoints
+    }
+
+    fn origin(&mut self, section: &mut Section<'a>) -> Origin {
+        let key = section.key("origin");
+        let Some(value) = section.take("origin") else {
+            let rule =
+                "is missing: \"demo\", a URL as in \"http://127.0.0.1:9000/images\", or a table with url";
+            self.problems.add(section.offset, &key, "(none)", rule);
+            return Origin::Demo;
+        };
+        match value.get_ref() {
+            DeValue::String(text) if text == "demo" => Origin::Demo,
+            DeValue::String(text) => {
+                self.origin_server(value, &key, text).map_or(Origin::Demo, Origin::Server)
+            }
+            DeValue::Table(table) => {
+                let mut section = Section::new(Some(table), key.clone(), value.span().start);
+                let origin = self.origin_table(&mut section);
+                section.finish(&mut self.problems);
+                origin.map_or(Origin::Demo, Origin::Server)
+            }
+            _ => {
+                self.problems.of(
+                    value,
+                    &key,
+                    "must be \"demo\", a URL, or a table with url, host and headers",
+                );
+                Origin::Demo
+            }
+        }
+    }
+
+    fn origin_table(&mut self, section: &mut Section<'a>) -> Option<OriginServer> {
+        let url_key = section.key("url");
+        let Some(url) = section.take("url") else {
+            self.problems.add(section.offset, &url_key, "(none)", "is missing: the origin's URL");
+            return None;
+        };
+        let mut server = self.origin_server(url, &url_key, url.get_ref().as_str().unwrap_or_default());
+        let host = section.parsed("host", &mut self.problems, |text| {
+            Authority::parse(text).map_err(|error| error.as_str())?;
+            HeaderValue::from_str(text).map_err(|_| "must be a host name")
+        });
+        let key = section.key("headers");
+        let mut headers = Vec::new();
+        if let Some(given) = section.take("headers") {
+            match given.get_ref().as_table() {
+                Some(table) => {
+                    for (name, value) in table {
+                        headers.extend(self.header(
+                            name.get_ref(),
+                            value,
+                            &format!("{key}.{}", name.get_ref()),
+                        ));
+                    }
+                }
+                None => self.problems.of(given, &key, "must be a table of field names and values"),
+            }
+        }
+        if let Some(server) = &mut server {
+            server.headers = headers;
+            if let Some(host) = host {
+                server.host_field = host;
+            }
+        }
+        server
+    }
+
+    fn header(&mut self, name: &str, value: &Value<'_>, key: &str) -> Option<(HeaderName, HeaderValue)> {
+        const OURS: [&str; 8] =
+            ["host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "via"];
+        let Ok(name) = name.parse::<HeaderName>() else {
+            self.problems.of_secret(value, key, "is no name of a header field");
+            return None;
+        };
+        if OURS.contains(&name.as_str()) {
+            let rule = "this field is Freshet's to write (for Host, set origin.host)";
+            self.problems.of_secret(value, key, rule);
+            return None;
+        }
+        let mut text = HeaderValue::from_str(&self.secret(value, key)?).ok();
+        match &mut text {
+            Some(text) => text.set_sensitive(true),
+            None => self.problems.of_secret(value, key, "holds characters that no field value may have"),
+        }
+        text.map(|text| (name, text))
+    }
+
+    fn origin_server(&mut self, value: &Value<'_>, key: &str, text: &str) -> Option<OriginServer> {
+        let parsed = parse_origin(text);
+        if let Err(rule) = &parsed {
+            self.problems.of(value, key, rule);
+        }
+        parsed.ok()
+    }
+
+    fn routes(&mut self, root: &mut Section<'a>, accounts: &[Account]) -> Vec<Route> {
+        let mut routes = Vec::new();
+        for mut section in root.sections("routes", &mut self.problems) {
+            let pattern = section.parsed("match", &mut self.problems, |text| {
+                Regex::new(text)
+                    .map_err(|error| format!("is no regular expression: {error}").replace('\n', " "))
+            });
+            let account = section.parsed("account", &mut self.problems, |text| {
+                let known = accounts.iter().any(|account| account.id == text);
+                if known { Ok(text.to_owned()) } else { Err("names no account of this config") }
+            });
+            let key = section.key("methods");
+            let mut methods = Vec::new();
+            for value in self.array(section.take("methods"), &key) {
+                match value.get_ref().as_str().map(str::parse::<Method>) {
+                    Some(Ok(method)) if method != Method::CONNECT && method != Method::TRACE => {
+                        methods.push(method)
+                    }
+                    _ => self.problems.of(
+                        value,
+                        &key,
+                        "must be a method, as in \"POST\"; never CONNECT or TRACE",
+                    ),
+                }
+            }
+            section.finish(&mut self.problems);
+            routes.push(Route { pattern, account, methods });
+        }
+        routes
+    }
+
+    /// A secret's text: said outright, or by `{ env = "NAME" }` or `{ file = "PATH" }`.
+    fn secret(&mut self, value: &Value<'_>, key: &str) -> Option<String> {
+        if let Some(text) = value.get_ref().as_str() {
+            return Some(text.to_owned());
+        }
+        let found = if let Some(name) = table_entry(value, "env") {
+            (self.sources.variable)(name).ok_or_else(|| format!("the environment has no variable {name}"))
+        } else if let Some(path) = table_entry(value, "file") {
+            let path: PathBuf = self.sources.folder.join(path);
+            let text = std::fs::read_to_string(&path);
+            text.map_err(|error| format!("the file {} can't be read: {error}", path.display()))
+        } else {
+            Err("must be a string, { env = \"NAME\" } or { file = \"PATH\" }".into())
+        };
+        match found {
+            Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(rule) => {
+                self.problems.of_secret(value, key, rule);
+                None
+            }
+        }
+    }
+
+    fn array<'v>(&mut self, value: Option<&'v Value<'v>>, key: &str) -> Vec<&'v Value<'v>> {
+        let Some(value) = value else { return Vec::new() };
+        match value.get_ref().as_array() {
+            Some(array) => array.iter().collect(),
+            None => {
+                self.problems.of_secret(value, key, "must be an array: [ … ]");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// The one entry of an inline table.
+fn table_entry<'v>(value: &'v Value<'_>, name: &str) -> Option<&'v str> {
+    let table = value.get_ref().as_table().filter(|table| table.len() == 1)?;
+    table.iter().find(|(key, _)| key.get_ref() == name).and_then(|(_, value)| value.get_ref().as_str())
+}
+
+fn parse_sha256(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(hash)
+}
+
+/// Splits a URL of ours into scheme, authority text and path; nothing else may stand in it.
+fn split_url(text: &str) -> Result<(&'static str, &str, &str), &'static str> {
+    let (scheme, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(rest), _) => ("http", rest),
+        (_, Some(rest)) => ("https", rest),
+        _ => return Err("must be a URL that begins with http:// or https://"),
+    };
+    if rest.contains(['?', '#', '*', '\\', '%'])
+        || !rest.is_ascii()
+        || rest.contains(|c: char| c.is_ascii_control())
+    {
+        return Err("must have neither query, fragment, wildcard nor escapes");
+    }
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path = path.trim_end_matches('/');
+    if path.split('/').skip(1).any(|segment| segment.is_empty() || segment == "." || segment == "..") {
+        return Err("its path must have neither empty nor dot segments");
+    }
+    Ok((scheme, authority, path))
+}
+
+fn parse_endpoint(text: &str) -> Result<UrlEndpoint, &'static str> {
+    let (scheme, authority, path) = split_url(text)?;
+    let authority = Authority::parse(authority).map_err(|error| error.as_str())?;
+    Ok(UrlEndpoint { scheme, authority, path: path.to_owned() })
+}
+
+fn parse_origin(text: &str) -> Result<OriginServer, &'static str> {
+    let (scheme, authority, base) = split_url(text)?;
+    let tls = scheme == "https";
+    let parsed = Authority::parse(authority).map_err(|error| error.as_str())?;
+    // The canonical authority drops the default port of the other scheme too: read it from the text.
+    let port = authority[authority.rfind(']').unwrap_or(0)..].rsplit_once(':').map(|(_, port)| port);
+    let default = if tls { 443 } else { 80 };
+    let port = port.and_then(|port| port.parse().ok()).unwrap_or(default);
+    let host = parsed.host().to_owned();
+    let host_field = if port == default { host.clone() } else { format!("{host}:{port}") };
+    let host_field =
+        HeaderValue::from_str(&host_field).map_err(|_| "the host is not a valid name or address")?;
+    let host = host.trim_matches(['[', ']']).to_owned();
+    Ok(OriginServer { tls, host, port, base: base.to_owned(), host_field, headers: Vec::new() })
+}

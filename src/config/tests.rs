@@ -1,0 +1,136 @@
+//! The config as a user meets it: the built-in text, and every rule's refusal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+fn read(text: &str) -> Result<Config, Vec<String>> {
+    let variable = |name: &str| (name == "FRESHET_TEST_KEY").then(|| "0123456789abcdef0123\n".to_owned());
+    let sources = Sources { variable: &variable, folder: Path::new("/etc/freshet"), cores: 3 };
+    parse(text, "test.toml", &sources).map_err(|error| match error {
+        ConfigError::Invalid { problems, .. } => problems.iter().map(ToString::to_string).collect(),
+        other => vec![other.to_string()],
+    })
+}
+
+const ACCOUNT: &str = r#"
+[[accounts]]
+id = "shop"
+private_keys = [{ env = "FRESHET_TEST_KEY" }]
+url_endpoints = ["https://Img.Example.com:443/shop/", "http://alias.test:8080"]
+origin = { url = "https://[::1]:9443/base/", headers = { authorization = { env = "FRESHET_TEST_KEY" } } }
+"#;
+
+#[test]
+fn built_in_text_says_the_defaults() {
+    let stated = read(DEFAULT_TEXT).unwrap();
+    let bare = r#"
+        [[accounts]]
+        id = "demo"
+        private_keys = ["private_demo"]
+        url_endpoints = ["http://127.0.0.1:8080/demo", "http://localhost:8080/demo"]
+        purges_per_month = 1000
+        origin = "demo"
+    "#;
+    let bare = read(bare).unwrap();
+    assert_eq!(format!("{stated:#?}").replace("Line", ""), format!("{bare:#?}").replace("Line", ""));
+    assert_eq!(stated.proxy.threads, 3, "as many as cores");
+    assert_eq!(stated.ledger.path.as_deref(), Some(Path::new("/etc/freshet/freshet.redb")));
+    assert!(stated.warnings[0].contains("easily guessed"), "{:?}", stated.warnings);
+}
+
+#[test]
+fn ok_secrets_come_from_the_environment_and_never_show() {
+    let config = read(ACCOUNT).unwrap();
+    let account = &config.accounts[0];
+    assert!(account.private_keys[0].matches(&PrivateKey::from_secret("0123456789abcdef0123")));
+    assert!(!account.private_keys[0].matches(&PrivateKey::from_secret("0123456789abcdef0124")));
+    assert_eq!(account.url_endpoints[0].to_string(), "https://img.example.com/shop");
+    let Origin::Server(origin) = &account.origin else { panic!("{:?}", account.origin) };
+    assert_eq!((origin.tls, &*origin.host, origin.port, &*origin.base), (true, "::1", 9443, "/base"));
+    assert_eq!(origin.host_field, "[::1]:9443");
+    assert!(!format!("{config:?}").contains("0123456789abcdef"), "a secret is printed");
+}
+
+#[test]
+fn ok_a_key_may_be_given_by_its_hash() {
+    let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // sha256("secret")
+    let text = ACCOUNT.replace("{ env = \"FRESHET_TEST_KEY\" }]", &format!("{{ sha256 = \"{hash}\" }}]"));
+    assert!(read(&text).unwrap().accounts[0].private_keys[0].matches(&PrivateKey::from_secret("secret")));
+}
+
+#[test]
+fn err_every_problem_is_reported_at_once_with_its_line_key_and_value() {
+    let text = "\
+[proxy]
+listen = \"localhost\"
+threads = -1
+speed = 9
+[cache]
+max_bytes = \"12 apples\"
+[log]
+level = \"a=loud\"
+[[accounts]]
+id = \"a b\"
+private_keys = [\"short\", 7]
+url_endpoints = [\"ftp://x\", \"http://u@x/y\"]
+origin = \"http://h/../x\"
+";
+    let problems = read(text).unwrap_err();
+    #[rustfmt::skip]
+    let expected = [
+        "line 2: proxy.listen = \"localhost\": must be an address and a port",
+        "line 3: proxy.threads = -1: must be a whole number from 0 to 1024",
+        "line 4: proxy.speed = 9: unknown key; known here: threads, listen, ",
+        "line 6: cache.max_bytes = \"12 apples\": must be a size from 1048576 to ",
+        "line 8: log.level = \"a=loud\": must be \"error\", ",
+        "line 10: accounts[0].id = \"a b\": must be 1 to 64 letters",
+        "line 11: accounts[0].private_keys = …: must be a string, { env",
+        "line 12: accounts[0].url_endpoints = \"ftp://x\": must be a URL that begins with http",
+        "line 12: accounts[0].url_endpoints = \"http://u@x/y\": a user name before the host",
+        "line 13: accounts[0].origin = \"http://h/../x\": its path must have neither",
+    ];
+    for expected in expected {
+        assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{expected}\n{problems:#?}");
+    }
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+}
+
+#[test]
+fn err_each_rule_between_values() {
+    #[rustfmt::skip]
+    let table = [
+        ("",                                                             "at least one account is needed"),
+        ("[proxy",                                                       "line 1: "),
+        ("[admin]\nlisten = \"127.0.0.1:8080\"",                         "must differ from proxy.listen"),
+        ("[proxy]\nlisten = \"0.0.0.0:80\"\n[[accounts]]\nid = \"a\"\nprivate_keys = [\"short\"]",
+                                                                         "refused off loopback"),
+        ("[[accounts]]",                                                 "url_endpoints = (none): is missing"),
+        ("[[accounts]]\nprivate_keys = [{ env = \"NOT_SET\" }]",         "the environment has no variable NOT_SET"),
+        ("[[accounts]]\nprivate_keys = [{ file = \"gone\" }]",           "the file /etc/freshet/gone can't be read"),
+        ("[[accounts]]\norigin = { host = \"x\" }",                      "origin.url = (none): is missing"),
+        ("[[accounts]]\norigin = { url = \"http://x\", headers = { host = \"y\" } }", "Freshet's to write"),
+        ("[[routes]]\nmatch = \"(\"",                                    "is no regular expression"),
+        ("[[routes]]\nmethods = [\"CONNECT\"]",                          "never CONNECT or TRACE"),
+        ("[[routes]]\naccount = \"nobody\"",                             "names no account"),
+        ("[demo_origin]\nimages = \"nowhere\"",                          "there is none at /etc/freshet/nowhere"),
+    ];
+    for (text, expected) in table {
+        let problems = read(text).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}\n{problems:#?}");
+    }
+    let twice = read(&format!("{ACCOUNT}{ACCOUNT}")).unwrap_err();
+    for expected in ["another account has this id", "has this endpoint already", "has one of these keys"] {
+        assert!(twice.iter().any(|problem| problem.contains(expected)), "{expected}\n{twice:#?}");
+    }
+    assert!(!twice.join("").contains("0123456789"), "a secret is printed: {twice:#?}");
+}
+
+#[test]
+fn ok_times_reach_the_values() {
+    let text = format!("[fetch]\nidle_timeout = \"250ms\"\n[proxy]\ndrain_timeout = \"0s\"\n{ACCOUNT}");
+    let config = read(&text).unwrap();
+    assert_eq!(config.fetch.idle_timeout, Duration::from_millis(250));
+    assert_eq!(config.proxy.drain_timeout, Duration::ZERO);
+}
