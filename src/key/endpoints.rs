@@ -1,0 +1,238 @@
+//! Whose a URL is: the account whose endpoint is its longest match, host and whole path segments.
+//!
+//! Endpoints are compared with the canonical path, whatever the account's `urls`, so that `/%64emo/a` and
+//! `/demo/a` never have two owners. Built once, then read alone: no locks. A look-up costs one hash of the
+//! host and one for each segment of the host's deepest endpoint, and one allocation: the key.
+
+use std::collections::HashMap;
+
+use ahash::RandomState;
+
+use super::canonical::{self, PATH, QUERY};
+use super::{Key, KeyError, KeyPrefix};
+use crate::config::{Account, Authority, UrlEndpoint, Urls};
+use crate::limits::{KEY_BYTES_MAX, TARGET_BYTES_MAX};
+
+/// The URL endpoints of all accounts.
+#[derive(Debug)]
+pub struct Endpoints {
+    hosts: HashMap<Authority, Host, RandomState>,
+    /// As in the config, index for index.
+    owners: Vec<Owner>,
+    indices: HashMap<Box<str>, usize, RandomState>,
+}
+
+/// An account, as far as URLs go.
+#[derive(Debug)]
+struct Owner {
+    id: Box<str>,
+    urls: Urls,
+    /// The text of every endpoint, the canonical one first.
+    endpoints: Vec<Box<str>>,
+}
+
+/// The endpoints on one host.
+#[derive(Debug, Default)]
+struct Host {
+    /// Canonical path of an endpoint, empty for the whole host → index of its account.
+    paths: HashMap<Box<str>, usize, RandomState>,
+    /// Segments of the deepest of them.
+    depth_max: usize,
+}
+
+/// An endpoint that a path lies below.
+struct Match {
+    account: usize,
+    /// Bytes of the path that the endpoint takes.
+    end: usize,
+    /// Segments that it takes.
+    depth: usize,
+}
+
+/// How far a text goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// To the end of a URL.
+    Url,
+    /// Somewhere into it: more may follow the last byte.
+    Prefix,
+}
+
+/// A URL's key, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// Index into the config's accounts.
+    pub account: usize,
+    /// What the URL's image is stored under.
+    pub key: Key,
+}
+
+impl Endpoints {
+    /// The endpoints of `accounts`, no two of which share one: the config has checked it.
+    ///
+    /// An endpoint whose path no URL can have is never found.
+    pub fn new(accounts: &[Account]) -> Endpoints {
+        let mut endpoints =
+            Endpoints { hosts: HashMap::default(), owners: Vec::new(), indices: HashMap::default() };
+        for (index, account) in accounts.iter().enumerate() {
+            let mut texts = Vec::with_capacity(account.url_endpoints.len());
+            for UrlEndpoint { scheme, authority, path } in &account.url_endpoints {
+                let Ok(path) = canonical::path(path) else { continue };
+                texts.push(format!("{scheme}://{authority}{path}").into());
+                let host = endpoints.hosts.entry(authority.clone()).or_default();
+                host.depth_max = host.depth_max.max(path.matches('/').count());
+                host.paths.insert(path.into(), index);
+            }
+            let id: Box<str> = account.id.as_str().into();
+            endpoints.indices.insert(id.clone(), index);
+            endpoints.owners.push(Owner { id, urls: account.urls, endpoints: texts });
+        }
+        endpoints
+    }
+
+    /// The key of a request: path and query as its target had them, without `?` and fragment.
+    pub fn locate(
+        &self,
+        authority: &Authority,
+        path: &str,
+        query: Option<&str>,
+    ) -> Result<Located, KeyError> {
+        if path.len() + query.map_or(0, |query| query.len() + 1) > TARGET_BYTES_MAX {
+            return Err(KeyError::TooLong);
+        }
+        let (account, text) = self.resolve(authority, path, query, Extent::Url)?;
+        Ok(Located { account, key: Key(text) })
+    }
+
+    /// The key of a URL's text; a fragment is dropped.
+    ///
+    /// Takes every URL that a key can be printed as, which may be longer than the target that made the key.
+    pub fn parse_url(&self, url: &str) -> Result<Located, KeyError> {
+        let (authority, path, query) = split_url(url)?;
+        let (account, text) = self.resolve(&authority, path, query, Extent::Url)?;
+        Ok(Located { account, key: Key(text) })
+    }
+
+    /// The beginning of the keys of all URLs that begin with `text`, and the account that they belong to.
+    ///
+    /// The law: where `text` has the prefix P, a URL of the same account that begins with `text`, and lies
+    /// below the same endpoint, has a key that begins with P. A text that ends within an escape or in a dot
+    /// segment is refused, since what follows decides what it means.
+    pub(crate) fn parse_prefix(&self, text: &str) -> Result<(usize, KeyPrefix), KeyError> {
+        let (authority, path, query) = split_url(text)?;
+        if matches!(query.unwrap_or(path).as_bytes(), [.., b'%'] | [.., b'%', _]) {
+            return Err(KeyError::BrokenEscape);
+        }
+        let (account, text) = self.resolve(&authority, path, query, Extent::Prefix)?;
+        Ok((account, KeyPrefix(text)))
+    }
+
+    /// The URL of a key: below its account's canonical endpoint, or below the first alias that leads back to
+    /// the key where another account's endpoint takes that path. Nothing where the account is unknown.
+    pub fn url_of(&self, key: &Key) -> Option<String> {
+        self.printed(key.as_str(), |url| self.parse_url(url).is_ok_and(|located| located.key == *key))
+    }
+
+    /// The beginning of the URLs whose keys begin with `prefix`, without a `*`, as [`Endpoints::url_of`].
+    pub(crate) fn url_of_prefix(&self, prefix: &KeyPrefix) -> Option<String> {
+        self.printed(prefix.as_str(), |url| self.parse_prefix(url).is_ok_and(|(_, parsed)| parsed == *prefix))
+    }
+
+    /// The endpoints of the account with this index, the canonical one first.
+    pub(crate) fn of_account(&self, account: usize) -> &[Box<str>] {
+        &self.owners[account].endpoints
+    }
+
+    fn printed(&self, text: &str, leads_back: impl Fn(&str) -> bool) -> Option<String> {
+        let (account, below) = super::split_account(text);
+        let endpoints = self.of_account(*self.indices.get(account)?).iter();
+        endpoints.map(|endpoint| format!("{endpoint}{below}")).find(|url| leads_back(url))
+    }
+
+    /// The account of a URL or of a prefix, and the canonical text.
+    fn resolve(
+        &self,
+        authority: &Authority,
+        path: &str,
+        query: Option<&str>,
+        extent: Extent,
+    ) -> Result<(usize, Box<str>), KeyError> {
+        let host = self.hosts.get(authority).ok_or(KeyError::UnknownHost)?;
+        if !path.starts_with('/') {
+            return Err(KeyError::PathStart);
+        }
+        let Some(found) = host.find(path, query, extent) else {
+            canonical::path(path)?; // What is refused everywhere is a bad URL before it is an unknown one.
+            return Err(KeyError::UnknownPath);
+        };
+        let owner = &self.owners[found.account];
+        let mut below = &path[found.end..];
+        if owner.urls == Urls::Canonical && below.starts_with("//") {
+            below = &below[below.len() - below.trim_start_matches('/').len() - 1..];
+            if found.depth < host.depth_max {
+                // With one slash, the path may lie below a deeper endpoint. It got shorter, so this ends.
+                let path = format!("{}{below}", &path[..found.end]);
+                return self.resolve(authority, &path, query, extent);
+            }
+        }
+        owner.text(if below.is_empty() { "/" } else { below }, query).map(|text| (found.account, text))
+    }
+}
+
+impl Owner {
+    /// The text of a key or of a prefix. Allocates once where nothing has to be escaped.
+    fn text(&self, path: &str, query: Option<&str>) -> Result<Box<str>, KeyError> {
+        let query = query.filter(|query| !query.is_empty() || self.urls == Urls::Opaque);
+        let length = self.id.len() + path.len() + query.map_or(0, |query| query.len() + 1);
+        let mut out = String::with_capacity(length);
+        out.push_str(&self.id);
+        canonical::write(path, &PATH, self.urls, &mut out)?;
+        if let Some(query) = query {
+            out.push('?');
+            canonical::write(query, &QUERY, self.urls, &mut out)?;
+        }
+        if out.len() > KEY_BYTES_MAX { Err(KeyError::TooLong) } else { Ok(out.into_boxed_str()) }
+    }
+}
+
+impl Host {
+    /// The deepest endpoint that `path` lies below.
+    ///
+    /// The last segment of a prefix may go on: `/demo` may become `/demolition`, so an endpoint `/demo` is
+    /// asked last, and then everything below it is meant.
+    fn find(&self, path: &str, query: Option<&str>, extent: Extent) -> Option<Match> {
+        let whole_segments = match path.rfind('/') {
+            Some(slash) if extent == Extent::Prefix && query.is_none() => &path[..=slash],
+            _ => path,
+        };
+        self.find_whole(whole_segments).or_else(|| self.find_whole(path))
+    }
+
+    fn find_whole(&self, path: &str) -> Option<Match> {
+        let mut found = self.paths.get("").map(|account| Match { account: *account, end: 0, depth: 0 });
+        let mut end = 0;
+        for depth in 1..=self.depth_max {
+            let Some(segment) = path.get(end + 1..) else { break };
+            end += 1 + segment.find('/').unwrap_or(segment.len());
+            // Not canonical and not to be made so: no endpoint. Its owner, if there is one, names the rule.
+            let Ok(head) = canonical::path(&path[..end]) else { break };
+            if let Some(account) = self.paths.get(&*head) {
+                found = Some(Match { account: *account, end, depth });
+            }
+        }
+        found
+    }
+}
+
+/// Authority, path and query of a URL; the path is `/` where the URL has none.
+fn split_url(url: &str) -> Result<(Authority, &str, Option<&str>), KeyError> {
+    let (scheme, rest) = url.split_once("://").ok_or(KeyError::Scheme)?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(KeyError::Scheme);
+    }
+    let rest = rest.split_once('#').map_or(rest, |(before_fragment, _)| before_fragment);
+    let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let authority = Authority::parse(authority).map_err(KeyError::Authority)?;
+    let (path, query) = super::split_query(target);
+    Ok((authority, if path.is_empty() { "/" } else { path }, query))
+}
