@@ -16,10 +16,19 @@ pub const KEY_BYTES_MAX: usize = 3 * TARGET_BYTES_MAX + ACCOUNT_ID_BYTES_MAX;
 /// Longest body of a request that is passed on, in bytes.
 pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Least average rate at which a client must take an answer that its socket did not take at once.
+pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 1024;
+/// Bytes of an answer that the kernel may hold for one client.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// Connections that wait to be accepted by one listener.
+pub const ACCEPT_BACKLOG: i32 = 1024;
+
 /// Longest response head that an origin may send, in bytes.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Most fields in a response head.
 pub const RESPONSE_FIELDS_MAX: usize = 100;
+/// Requests that wait for a connection to one origin; one more is refused at once.
+pub const FETCH_QUEUE_MAX: usize = 1024;
 /// Most interim (1xx) responses before the final one.
 pub const INTERIM_RESPONSES_MAX: usize = 16;
 
@@ -34,12 +43,18 @@ pub const STREAM_WINDOW_BYTES: usize = 1024 * 1024;
 pub const CHUNK_BYTES: usize = 256 * 1024;
 /// Variants of one resource; the oldest leaves first.
 pub const VARIANTS_MAX: usize = 16;
+/// Request fields that one response may name in Vary.
+pub const VARY_FIELDS_MAX: usize = 16;
+/// Bytes of the request fields that select one variant.
+pub const SELECTION_BYTES_MAX: usize = 4 * 1024;
+/// Ranges that one request may ask for; with more, the whole is sent (RFC 9110 §14.2).
+pub const RANGES_MAX: usize = 16;
 /// Live fences; beyond it the two newest of an account are folded into a wider one.
 pub const FENCES_MAX: usize = 100;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;
 /// Keys remembered as not storable.
-pub const PASS_MARKERS_MAX: u64 = 100_000;
+pub const PASS_MARKERS_MAX: usize = 100_000;
 /// How long a key is remembered as not storable.
 pub const PASS_MARKER_TIME: Duration = Duration::from_secs(60);
 
@@ -54,19 +69,76 @@ pub const PRIVATE_KEY_BITS_MIN: usize = 128;
 pub const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// Longest body of an admin request, in bytes.
 pub const ADMIN_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// From an admin connection's start, or its last answer, to the end of the next request's head.
+pub const ADMIN_HEADER_TIME: Duration = Duration::from_secs(10);
+/// From the end of an admin request's head to the end of its body.
+pub const ADMIN_BODY_TIME: Duration = Duration::from_secs(10);
+/// From the end of an admin request's head to its answer.
+pub const ADMIN_REQUEST_TIME: Duration = Duration::from_secs(30);
+/// Age at which an admin connection is closed after the answer that runs: a client that reads nothing leaves.
+pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(10 * 60);
+/// Pause of the accept loop after an error that concerns the process, such as too few descriptors.
+pub const ADMIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Wrong private keys that one client address may present in `AUTH_FAILURES_TIME`.
+pub const AUTH_FAILURES_MAX: u32 = 10;
+/// The window in which wrong private keys are counted.
+pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
+/// Client addresses whose wrong private keys are counted at once.
+pub const AUTH_ADDRESSES_MAX: usize = 4096;
 /// URLs in one purge request.
 pub const PURGE_URLS_MAX: usize = 100;
 /// Purges that wait for a disk that takes no writes; beyond it the oldest history leaves, charges never.
 pub const LEDGER_PENDING_MAX: usize = 100_000;
+/// Bytes of the texts of those purges; the same rule holds beyond it.
+pub const LEDGER_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Calls to the ledger that wait for its thread at once; further ones wait for a place.
+pub const LEDGER_QUEUE_MAX: usize = 1024;
+/// Pause between two attempts to write to a disk that failed.
+pub const LEDGER_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Pause between two searches for rows that are older than `ledger.keep`.
+pub const LEDGER_PRUNE_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// Rows that one transaction removes for their age.
+pub const LEDGER_PRUNE_ROWS: usize = 10_000;
+/// Memory for pages of the ledger's file, in bytes.
+pub const LEDGER_CACHE_BYTES: usize = 8 * 1024 * 1024;
+/// Purges whose first sweep has not ended; beyond it a purge is refused for a moment.
+pub const PURGES_LIVE_MAX: usize = 100_000;
+/// Purges remembered to tell a client's retry from a new one; beyond it a retry is charged like a new one.
+pub const RETRIES_REMEMBERED_MAX: usize = 4096;
+/// How long after its answer a purge may be repeated by what is marked as a retry.
+pub const RETRY_TIME: Duration = Duration::from_secs(60);
 
 /// Longest side of a picture that the demo origin makes, in pixels.
 pub const DEMO_SIDE_PIXELS_MAX: u32 = 4096;
 /// Largest area of a picture that the demo origin makes, in pixels.
 pub const DEMO_AREA_PIXELS_MAX: u64 = 4096 * 4096;
+/// Largest area of a picture that the demo origin reads, in pixels.
+pub const DEMO_SOURCE_AREA_PIXELS_MAX: u64 = 8192 * 8192;
+/// Largest file that the demo origin reads, in bytes.
+pub const DEMO_SOURCE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest body that the demo origin takes in place of one of its pictures, in bytes.
+pub const DEMO_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long such a body may take to arrive.
+pub const DEMO_BODY_TIME: Duration = Duration::from_secs(30);
+/// Steps of one transformation.
+pub const DEMO_STEPS_MAX: usize = 8;
+/// Connections that the demo origin holds at once.
+pub const DEMO_CONNECTIONS_MAX: usize = 256;
+/// How long a request's head may take to arrive at the demo origin, and how long a connection may wait for one.
+pub const DEMO_HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long the demo origin's running answers may take after a signal to stop.
+pub const DEMO_DRAIN_TIME: Duration = Duration::from_secs(10);
 
 const _: () = assert!(TARGET_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
 const _: () = assert!(TARGET_BYTES_MAX >= 8000);
 const _: () = assert!(REQUEST_HEAD_BYTES_MAX <= RESPONSE_HEAD_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX < u32::MAX as u64);
 const _: () = assert!(CHUNK_BYTES <= STREAM_WINDOW_BYTES);
+const _: () = assert!(SELECTION_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
+const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
+const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
+const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
+const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
 const _: () = assert!(KEY_BYTES_MAX < u16::MAX as usize);
+const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);
+const _: () = assert!(DEMO_BODY_BYTES_MAX as u64 <= DEMO_SOURCE_BYTES_MAX);

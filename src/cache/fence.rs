@@ -430,7 +430,7 @@ impl State {
         let best = sorted.windows(2).filter_map(|pair| {
             let [(left, account), (right, _)] = pair else { return None };
             let alike = common_prefix(&left.text, &right.text);
-            (alike >= *account).then(|| (alike, left.number, right.number))
+            (alike >= *account).then_some((alike, left.number, right.number))
         });
         // Accounts with one fence each can't be folded: then there are as many as accounts, which are bounded.
         let Some((alike, left, right)) = best.max_by_key(|(alike, ..)| *alike) else { return };
@@ -515,3 +515,6 @@ impl Span {
 fn common_prefix(left: &str, right: &str) -> usize {
     left.bytes().zip(right.bytes()).take_while(|(a, b)| a == b).count()
 }
+
+#[cfg(test)]
+mod tests;

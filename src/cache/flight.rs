@@ -29,6 +29,7 @@ use super::fence::{Epoch, Fences, Ticket};
 use super::store::{Body, Variant};
 use crate::key::Key;
 use crate::limits::{CHUNK_BYTES, STREAM_WINDOW_BYTES};
+use crate::semantics::conditional::Validators;
 use crate::semantics::vary::Selection;
 
 /// Why a fetch brought nothing, or ended early.
@@ -42,6 +43,8 @@ pub enum Failure {
     HeadTimeout,
     /// The body made no progress in time, or the whole fetch took too long.
     BodyTimeout,
+    /// The origin answered with an error of its own, and a stale response may stand in for it.
+    ServerError,
     /// What came is no valid HTTP response to what was asked.
     BadResponse,
     /// The connection ended before the response did.
@@ -62,6 +65,7 @@ impl Failure {
             Failure::ConnectTimeout => "connect-timeout",
             Failure::HeadTimeout => "head-timeout",
             Failure::BodyTimeout => "body-timeout",
+            Failure::ServerError => "server-error",
             Failure::BadResponse => "bad-response",
             Failure::Incomplete => "incomplete",
             Failure::Overloaded => "overloaded",
@@ -82,6 +86,8 @@ pub struct Head {
     pub bytes: Option<u64>,
     /// Which requests it answers.
     pub selection: Selection,
+    /// What a client's copy is compared with.
+    pub validators: Validators,
     /// Its age when it arrived, in seconds.
     pub age: u64,
     /// Whether it is to be stored.
@@ -158,9 +164,11 @@ impl Flights {
     pub fn join(self: &Arc<Flights>, key: &Key, fields: &HeaderMap, alike_alone: bool) -> Join {
         let mut open = self.open.lock();
         let view = self.fences.view();
-        let joinable = open.get(key).into_iter().flatten().find(|flight| {
-            !view.covers(key, flight.epoch) && flight.may_answer(fields, alike_alone)
-        });
+        let joinable = open
+            .get(key)
+            .into_iter()
+            .flatten()
+            .find(|flight| !view.covers(key, flight.epoch) && flight.may_answer(fields, alike_alone));
         if let Some(flight) = joinable {
             return Join::Follow(Reader::of(flight.clone()));
         }
@@ -279,6 +287,11 @@ impl Lead {
         self.flight.epoch
     }
 
+    /// Whether it is in the active set.
+    pub fn is_active(&self) -> bool {
+        self.ticket.is_some()
+    }
+
     /// Tells the readers how the flight turned out. What is not to be stored takes no more followers, and
     /// no fence waits for it.
     pub fn land(&mut self, landing: Landing) {
@@ -351,7 +364,9 @@ impl Lead {
             }
             match progress.fastest() {
                 None => Poll::Ready(Err(Failure::Abandoned)),
-                Some(fastest) if progress.shown.saturating_sub(fastest) < STREAM_WINDOW_BYTES as u64 => Poll::Ready(Ok(())),
+                Some(fastest) if progress.shown.saturating_sub(fastest) < STREAM_WINDOW_BYTES as u64 => {
+                    Poll::Ready(Ok(()))
+                }
                 Some(_) => {
                     progress.producer = Some(context.waker().clone());
                     Poll::Pending
@@ -497,4 +512,3 @@ impl Drop for Reader {
         }
     }
 }
-

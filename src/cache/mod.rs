@@ -129,8 +129,9 @@ impl Cache {
 
     /// Stores what `lead` fetched, beside the other variants of its key, unless a purge came meanwhile. The
     /// lead is still in the active set, so no fence that covers it retires before this is done.
-    pub fn commit(&self, lead: &Lead, variant: Variant) -> Commit {
+    pub fn commit(&self, lead: &Lead, variant: Arc<Variant>) -> Commit {
         assert_eq!(variant.epoch, lead.epoch(), "what is fetched carries its fetch's epoch");
+        assert!(lead.is_active(), "no fence waits for a fetch that has left the active set");
         let key = lead.key();
         let mut outcome = Commit::Purged;
         self.store.update(key, |stored| {
@@ -143,7 +144,7 @@ impl Cache {
             let older = stored.map_or(&[][..], Resource::variants).iter();
             let kept = older.filter(|other| !replaced(other) && !view.covers(key, other.epoch)).cloned();
             let kept: Vec<_> = kept.collect();
-            Update::Put(std::iter::once(Arc::new(variant)).chain(kept).collect())
+            Update::Put(std::iter::once(variant).chain(kept).collect())
         });
         if outcome == Commit::Stored {
             self.markers.clear(key);
@@ -151,11 +152,21 @@ impl Cache {
         outcome
     }
 
+    /// Removes a variant that its origin has disowned; nothing where it is stored no longer.
+    pub fn discard(&self, key: &Key, disowned: &Arc<Variant>) {
+        self.store.update(key, |stored| {
+            let variants = stored.map_or(&[][..], Resource::variants);
+            let kept: Vec<_> =
+                variants.iter().filter(|variant| !Arc::ptr_eq(variant, disowned)).cloned().collect();
+            if kept.len() == variants.len() { Update::Keep } else { Update::Put(kept) }
+        });
+    }
+
     /// Publishes a fence: when this returns, nothing that the target covers, stored or under way, answers a
     /// request that comes later. Costs microseconds, however many entries match. `on_swept` runs once, on
     /// the sweeper's thread, when the matching entries are gone.
-    pub fn purge(&self, target: &Target, on_swept: OnSwept) -> Epoch {
-        self.fences.publish(target, on_swept)
+    pub fn purge(&self, target: Target, on_swept: OnSwept) {
+        self.fences.publish(&target, on_swept);
     }
 
     /// Now, by the clock that ages are measured with.
@@ -233,7 +244,9 @@ impl Cache {
             return; // Immutable: nothing in it is covered, and a newer write has a pair of its own.
         }
         self.store.update(indexed.key(), |stored| {
-            let Some(stored) = stored.filter(|stored| stored.id() == indexed.id()) else { return Update::Keep };
+            let Some(stored) = stored.filter(|stored| stored.id() == indexed.id()) else {
+                return Update::Keep;
+            };
             let (gone, kept): (Vec<_>, Vec<_>) =
                 stored.variants().iter().cloned().partition(|variant| variant.epoch < epoch);
             freed.entries += gone.len() as u64;

@@ -27,6 +27,7 @@ use super::index::Index;
 use crate::clock::Moment;
 use crate::key::Key;
 use crate::limits::VARIANTS_MAX;
+use crate::semantics::conditional::Validators;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::vary::Selection;
 
@@ -67,7 +68,7 @@ impl Body {
 }
 
 /// One stored response: what answers the requests that its selection matches. Immutable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Variant {
     /// The ticket of the fetch that brought it, or last renewed it.
     pub epoch: Epoch,
@@ -77,6 +78,8 @@ pub struct Variant {
     pub freshness: Freshness,
     /// Which request fields it depends on, and their values.
     pub selection: Selection,
+    /// What a client's copy, and the origin's, is compared with.
+    pub validators: Validators,
     /// The status of the origin's response.
     pub status: StatusCode,
     /// The fields as they are sent, less those that depend on the answer.
@@ -94,7 +97,7 @@ impl Variant {
             .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES)
             .sum();
         let body = usize::try_from(self.body.bytes()).unwrap_or(usize::MAX);
-        VARIANT_OVERHEAD_BYTES + fields + body + self.body.pieces().len() * size_of::<Bytes>()
+        VARIANT_OVERHEAD_BYTES + self.selection.heap_bytes() + fields + body + size_of_val(self.body.pieces())
     }
 }
 
@@ -229,7 +232,6 @@ impl Store {
         }
     }
 }
-
 
 /// Passes a key through that is a hash already.
 #[derive(Default)]

@@ -133,7 +133,7 @@ impl<'a> Reading<'a> {
             idle_timeout: section.duration("idle_timeout", "10s", "10ms"..="10m", problems),
             total_timeout: section.duration("total_timeout", "120s", "10ms"..="1h", problems),
             connections_max: section.integer("connections_max", 64, 1..=65_535, problems) as usize,
-            keep_alive: section.duration("keep_alive", "20s", "0s"..="10m", problems),
+            keep_alive: section.duration("keep_alive", "4s", "0s"..="10m", problems),
             queue_timeout: section.duration("queue_timeout", "10s", "0s"..="10m", problems),
         };
         section.finish(problems);
@@ -225,6 +225,16 @@ impl<'a> Reading<'a> {
                 self.problems.add(section.offset, &section.key("url_endpoints"), &endpoint.to_string(), rule);
             }
         }
+        for endpoint in &account.url_endpoints {
+            let inside = |other: &&UrlEndpoint| {
+                let below = endpoint.path.strip_prefix(&*other.path);
+                endpoint.authority == other.authority && below.is_some_and(|below| below.starts_with('/'))
+            };
+            if let Some(outer) = account.url_endpoints.iter().find(inside) {
+                let rule = format!("lies inside {outer}: aliases of one endpoint stand beside each other");
+                self.problems.add(section.offset, &section.key("url_endpoints"), &endpoint.to_string(), rule);
+            }
+        }
         let taken =
             |key: &PrivateKey| earlier.iter().flat_map(|other| &other.private_keys).any(|k| k.matches(key));
         if account.private_keys.iter().any(taken) {
@@ -251,12 +261,17 @@ impl<'a> Reading<'a> {
             "opaque" => Ok(Urls::Opaque),
             _ => Err("must be \"canonical\" or \"opaque\""),
         });
+        let origin = self.origin(section);
+        let said = section
+            .take("private_keys")
+            .and_then(|value| value.get_ref().as_array()?.first()?.get_ref().as_str());
         Account {
             id: id.unwrap_or_default(),
             private_keys: self.private_keys(section, reachable),
             url_endpoints: self.url_endpoints(section),
             purges_per_month: limit.then_some(purges),
-            origin: self.origin(section),
+            demo_key: said.filter(|_| matches!(origin, Origin::Demo)).map(str::to_owned),
+            origin,
             urls: urls.unwrap_or(Urls::Canonical),
         }
     }

@@ -63,7 +63,9 @@ impl<'a> Section<'a> {
 
     /// The value of a key, as it stands.
     pub fn take(&mut self, name: &'static str) -> Option<&'a Value<'a>> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         let table = self.table?;
         table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
     }

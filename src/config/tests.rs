@@ -111,6 +111,7 @@ fn err_each_rule_between_values() {
         ("[[accounts]]\nprivate_keys = [{ file = \"gone\" }]",           "the file /etc/freshet/gone can't be read"),
         ("[[accounts]]\norigin = { host = \"x\" }",                      "origin.url = (none): is missing"),
         ("[[accounts]]\norigin = { url = \"http://x\", headers = { host = \"y\" } }", "Freshet's to write"),
+        ("[[accounts]]\nurl_endpoints = [\"http://h/a\", \"http://h/a/b\"]", "lies inside http://h/a: aliases"),
         ("[[routes]]\nmatch = \"(\"",                                    "is no regular expression"),
         ("[[routes]]\nmethods = [\"CONNECT\"]",                          "never CONNECT or TRACE"),
         ("[[routes]]\naccount = \"nobody\"",                             "names no account"),

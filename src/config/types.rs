@@ -147,6 +147,8 @@ pub struct Account {
     pub origin: Origin,
     /// How URLs become keys.
     pub urls: Urls,
+    /// A key's text, where it was said outright and the origin is the demo: a first run shows it.
+    pub demo_key: Option<String>,
 }
 
 /// How an account's URLs become keys.

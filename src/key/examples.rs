@@ -42,5 +42,6 @@ fn account(id: &str, urls: Urls, endpoints: &[&str]) -> Account {
         purges_per_month: None,
         origin: Origin::Demo,
         urls,
+        demo_key: None,
     }
 }

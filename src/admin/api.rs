@@ -1,0 +1,181 @@
+//! The calls: purge, status, health. The first two answer as ImageKit's API does, to the letter.
+//!
+//! A success has exactly the members that ImageKit's has, since older clients break on any other; what Freshet
+//! knows beyond stands in fields. Who calls is settled before a byte of a body is read.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Extension, Request, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body::Body as _;
+use http_body_util::LengthLimitError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::routes::{Connection, STATUS_PATH};
+use super::{Admin, AdminError, add_number, reply};
+use crate::limits;
+use crate::purge::{Attempt, Health, Progress, RequestId, Status};
+
+/// `POST /v1/files/purge`
+pub(super) async fn purge(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    req: Request,
+) -> Result<Response, AdminError> {
+    #[derive(Serialize)]
+    struct Accepted {
+        #[serde(rename = "requestId")]
+        request_id: String,
+    }
+    let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let attempt = attempt(req.headers());
+    let url = url_member(&read_body(req.into_body(), admin.times.body).await?)?;
+    let accepted = admin.purger.submit(account, &[&url], attempt).await.map_err(AdminError::Purge)?;
+    let [id] = accepted.ids[..] else { unreachable!("one URL is one request: `Purger::submit`") };
+    Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
+}
+
+/// `GET /v1/files/purge/{requestId}`
+pub(super) async fn status(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    req: Request,
+) -> Result<Response, AdminError> {
+    #[derive(Serialize)]
+    struct HowFar {
+        status: &'static str,
+    }
+    let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let id = req.uri().path().strip_prefix(STATUS_PATH).and_then(RequestId::parse);
+    let (status, counts) = match admin.purger.status(account, id.ok_or(AdminError::RequestUnknown)?).await {
+        Progress::Known(status, counts) => (status, counts),
+        Progress::Unknown => return Err(AdminError::RequestUnknown),
+        Progress::Unreadable => return Err(AdminError::LedgerUnreadable),
+    };
+    let mut res = reply(StatusCode::OK, &HowFar { status: status.as_str() });
+    if status == Status::Completed {
+        let fields = res.headers_mut();
+        add_number(fields, HeaderName::from_static("freshet-purged-entries"), counts.entries);
+        add_number(fields, HeaderName::from_static("freshet-purged-bytes"), counts.bytes);
+        let whose = if counts.shared { "shared" } else { "own" };
+        fields.insert(HeaderName::from_static("freshet-purged-counts"), HeaderValue::from_static(whose));
+    }
+    Ok(res)
+}
+
+/// `GET /healthz`: the process serves, whatever else is wrong, so it is 200 always.
+pub(super) async fn health(State(admin): State<Arc<Admin>>) -> Response {
+    #[derive(Serialize)]
+    struct HealthBody {
+        status: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ledger: Option<&'static str>,
+    }
+    let body = match admin.purger.health() {
+        Health::Durable => HealthBody { status: "ok", ledger: None },
+        Health::Degraded(trouble) => HealthBody { status: "degraded", ledger: Some(trouble.as_str()) },
+    };
+    reply(StatusCode::OK, &body)
+}
+
+/// The newer clients count their retries in a field of their own.
+fn attempt(headers: &HeaderMap) -> Attempt {
+    let count =
+        headers.get("x-stainless-retry-count").and_then(|count| count.to_str().ok()?.parse::<u32>().ok());
+    match count {
+        None | Some(0) => Attempt::First,
+        Some(_) => Attempt::Retry,
+    }
+}
+
+async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
+    // One that announces its length is refused before it is sent.
+    if body.size_hint().lower() > limits::ADMIN_BODY_BYTES_MAX as u64 {
+        return Err(AdminError::BodyTooLarge);
+    }
+    let read = to_bytes(body, limits::ADMIN_BODY_BYTES_MAX);
+    let read = tokio::time::timeout(time, read).await.map_err(|_| AdminError::BodyLate)?;
+    read.map_err(|error| match error.source() {
+        Some(cause) if cause.is::<LengthLimitError>() => AdminError::BodyTooLarge,
+        _ => AdminError::BodyBroken,
+    })
+}
+
+/// The text of the member `url` of a JSON object; other members are ignored, and their values never built.
+fn url_member(body: &[u8]) -> Result<String, AdminError> {
+    #[derive(Deserialize)]
+    struct Named {
+        url: Option<Value>,
+    }
+    // Without this look an array of one text would do, too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(AdminError::BodyNotJson);
+    }
+    let named: Named = serde_json::from_slice(body).map_err(|_| AdminError::BodyNotJson)?;
+    match named.url {
+        None => Err(AdminError::UrlMissing),
+        Some(Value::String(url)) if url.is_empty() => Err(AdminError::UrlMissing),
+        Some(Value::String(url)) => Ok(url),
+        Some(_) => Err(AdminError::UrlNotText),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_an_object_with_a_url() {
+        #[rustfmt::skip]
+        let table: [(&str, Result<&str, &str>); 17] = [
+            // body                                              outcome
+            (r#"{"url": "https://a.test/x"}"#,                   Ok("https://a.test/x")),
+            (r#" {"mode":{"a":[1]},"url":"x","urls":["y"]} "#,   Ok("x")),
+            (r#"{"url": "\u00e9\/"}"#,                           Ok("é/")),
+            (r#"{"url": ""}"#,                                   Err("url_missing")),
+            (r#"{"url": null}"#,                                 Err("url_missing")),
+            (r#"{"URL": "x"}"#,                                  Err("url_missing")),
+            (r#"{}"#,                                            Err("url_missing")),
+            (r#"{"url": 7}"#,                                    Err("url_not_text")),
+            (r#"{"url": ["x"]}"#,                                Err("url_not_text")),
+            (r#"{"url": {"url": "x"}}"#,                         Err("url_not_text")),
+            (r#"["x"]"#,                                         Err("body_not_json")),
+            (r#""x""#,                                           Err("body_not_json")),
+            (r#"{"url": "x"} {}"#,                               Err("body_not_json")),
+            (r#"{"url": "x", "url": "y"}"#,                      Err("body_not_json")),
+            (r#"{"url": "x""#,                                   Err("body_not_json")),
+            ("url=x",                                            Err("body_not_json")),
+            ("",                                                 Err("body_not_json")),
+        ];
+        for (body, expected) in table {
+            let outcome = url_member(body.as_bytes()).map_err(|error| error.parts().2);
+            assert_eq!(outcome.as_deref().map_err(|reason| *reason), expected, "{body}");
+        }
+        assert!(url_member(&[b"{\"url\":", "[".repeat(100_000).as_bytes()].concat()).is_err());
+        assert!(url_member(b"{\"url\": \"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn a_retry_is_what_the_client_counts_as_one() {
+        for (count, expected) in [
+            ("0", Attempt::First),
+            ("1", Attempt::Retry),
+            ("2", Attempt::Retry),
+            ("", Attempt::First),
+            ("-1", Attempt::First),
+            ("many", Attempt::First),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static("x-stainless-retry-count"),
+                HeaderValue::from_static(count),
+            )]);
+            assert_eq!(attempt(&headers), expected, "{count}");
+        }
+        assert_eq!(attempt(&HeaderMap::new()), Attempt::First);
+    }
+}

@@ -1,0 +1,267 @@
+//! The composition root: config → cache → purge → proxy → admin; and the way down: drain and join.
+//!
+//! Every long-lived thread is started here and joined here. The data plane has one thread a core, each with
+//! a runtime and a listener of its own; the control plane, the demo origin, the sweeper and the ledger have
+//! a thread each, so that neither plane starves the other.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::admin::{self, Admin};
+use crate::cache::{Cache, Figures};
+use crate::clock::Clock;
+use crate::config::{Config, Origin, OriginServer};
+use crate::demo_origin::{self, DemoOrigin};
+use crate::key::Endpoints;
+use crate::proxy::{Proxy, listener};
+use crate::purge::{LedgerError, Purger};
+use crate::telemetry::Metrics;
+
+/// A running server.
+pub struct App {
+    /// Where images are served.
+    pub proxy: SocketAddr,
+    /// Where the purge API is.
+    pub admin: SocketAddr,
+    /// Where the embedded origin is, if an account uses it.
+    pub demo_origin: Option<SocketAddr>,
+    cache: Arc<Cache>,
+    metrics: Arc<Metrics>,
+    purger: Purger,
+    stop: watch::Sender<bool>,
+    planes: Vec<thread::JoinHandle<()>>,
+    origin: Option<(watch::Sender<bool>, thread::JoinHandle<()>)>,
+    sweeper: thread::JoinHandle<()>,
+}
+
+/// Why a server could not be started. Nothing is left running.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address can't be listened on.
+    Listen {
+        /// The config's key.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The ledger can't be opened.
+    Ledger(LedgerError),
+    /// The demo origin can't be started.
+    DemoOrigin(demo_origin::Error),
+    /// An origin speaks TLS, and the system has no root certificates.
+    NoRootCertificates,
+    /// A thread, or the randomness that it needs, is not to be had.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Listen { key, address, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                write!(
+                    f,
+                    "{key} = \"{address}\": another process listens there; stop it, or choose another port"
+                )
+            }
+            StartError::Listen { key, address, source } => write!(f, "{key} = \"{address}\": {source}"),
+            StartError::Ledger(error) => write!(f, "ledger.path: {error}"),
+            StartError::DemoOrigin(error) => write!(f, "demo_origin: {error}"),
+            StartError::NoRootCertificates => f.write_str(
+                "an origin is https, and the system has no root certificates; install ca-certificates",
+            ),
+            StartError::System(error) => write!(f, "the system refuses: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl App {
+    /// Starts a server. All ports are bound, and answer, when this returns.
+    pub fn start(config: Config, clock: Clock) -> Result<App, StartError> {
+        let listen = |key, address, source| StartError::Listen { key, address, source };
+        let threads = config.proxy.threads;
+        let proxies = listener::bind(config.proxy.listen, threads)
+            .map_err(|source| listen("proxy.listen", config.proxy.listen, source))?;
+        let admins = listener::bind_one(config.admin.listen)
+            .map_err(|source| listen("admin.listen", config.admin.listen, source))?;
+        let proxy_address = proxies[0].local_addr().map_err(StartError::System)?;
+        let admin_address = admins.local_addr().map_err(StartError::System)?;
+        let tls = tls(&config)?;
+        let instance = random_name().map_err(StartError::System)?;
+
+        let cache = Cache::new(config.cache.max_bytes, clock.clone());
+        let endpoints = Arc::new(Endpoints::new(&config.accounts));
+        let purger =
+            Purger::open(&config.accounts, endpoints.clone(), &config.ledger, cache.clone(), clock.clone())
+                .map_err(StartError::Ledger)?;
+        let metrics = Arc::new(Metrics::default());
+        let origin = start_demo_origin(&config, clock.clone())?;
+        let demo_address = origin.as_ref().map(|origin| origin.0);
+        let origins = config.accounts.iter().map(|account| match &account.origin {
+            Origin::Server(server) => server.clone(),
+            Origin::Demo => server_at(demo_address.expect("started where an account uses it")),
+        });
+        let proxy =
+            Proxy::new(&config, endpoints, cache.clone(), origins.collect(), tls, metrics.clone(), &instance);
+        let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), clock);
+
+        let sweeper = cache.start_sweeper().map_err(StartError::System)?;
+        let (stop, stopped) = watch::channel(false);
+        let drain = config.proxy.drain_timeout;
+        let mut planes = Vec::with_capacity(threads + 1);
+        for socket in proxies {
+            let (proxy, stopped) = (proxy.clone(), stopped.clone());
+            let serve = |socket| listener::serve(socket, proxy, stopped);
+            planes.push(spawn_plane("proxy", socket, drain, stop.subscribe(), serve)?);
+        }
+        let serve = |socket| admin::serve(socket, admin, turned(stopped));
+        planes.push(spawn_plane("admin", admins, drain, stop.subscribe(), serve)?);
+        let origin = origin.map(|(_, stop, thread)| (stop, thread));
+        let (proxy, admin) = (proxy_address, admin_address);
+        Ok(App {
+            proxy,
+            admin,
+            demo_origin: demo_address,
+            cache,
+            metrics,
+            purger,
+            stop,
+            planes,
+            origin,
+            sweeper,
+        })
+    }
+
+    /// The cache's figures, exact at this moment.
+    pub fn figures(&self) -> Figures {
+        self.cache.settle();
+        self.cache.figures()
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Accepts no more, lets running answers finish within `proxy.drain_timeout`, writes the ledger, and
+    /// joins every thread.
+    pub fn stop(self) {
+        self.stop.send_replace(true);
+        self.planes.into_iter().for_each(join);
+        if let Some((stop, thread)) = self.origin {
+            stop.send_replace(true);
+            join(thread);
+        }
+        self.cache.close();
+        join(self.sweeper);
+        self.purger.close();
+    }
+}
+
+fn join(thread: thread::JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    if thread.join().is_err() {
+        tracing::error!(thread = name, "a thread had panicked");
+    }
+}
+
+/// A thread with a runtime of its own, which runs `serve` until it ends, or until `drain` after the stop.
+fn spawn_plane<S: Future<Output = ()>>(
+    name: &str,
+    socket: std::net::TcpListener,
+    drain: Duration,
+    stopped: watch::Receiver<bool>,
+    serve: impl FnOnce(tokio::net::TcpListener) -> S + Send + 'static,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = runtime().map_err(StartError::System)?;
+    let plane = move || {
+        runtime.block_on(async {
+            let socket = match tokio::net::TcpListener::from_std(socket) {
+                Ok(socket) => socket,
+                Err(error) => return tracing::error!(%error, "a listener is not usable"),
+            };
+            tokio::select! {
+                () = serve(socket) => {}
+                () = async { turned(stopped).await; tokio::time::sleep(drain).await } => {
+                    tracing::warn!("answers were still running at the end of the drain");
+                }
+            }
+        });
+    };
+    thread::Builder::new().name(name.into()).spawn(plane).map_err(StartError::System)
+}
+
+async fn turned(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await; // A sender that is gone says the same.
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+type Started = (SocketAddr, watch::Sender<bool>, thread::JoinHandle<()>);
+
+fn start_demo_origin(config: &Config, clock: Clock) -> Result<Option<Started>, StartError> {
+    if !config.accounts.iter().any(|account| matches!(account.origin, Origin::Demo)) {
+        return Ok(None);
+    }
+    let settings = demo_origin::Settings {
+        listen: config.demo_origin.listen,
+        images: config.demo_origin.images.clone(),
+        max_age: demo_origin::MAX_AGE,
+        clock,
+    };
+    let runtime = runtime().map_err(StartError::System)?;
+    let origin = runtime.block_on(DemoOrigin::bind(settings)).map_err(StartError::DemoOrigin)?;
+    let address = origin.local_addr();
+    let (stop, stopped) = watch::channel(false);
+    let serve = move || runtime.block_on(origin.serve(turned(stopped)));
+    let thread =
+        thread::Builder::new().name("demo-origin".into()).spawn(serve).map_err(StartError::System)?;
+    Ok(Some((address, stop, thread)))
+}
+
+fn server_at(address: SocketAddr) -> OriginServer {
+    OriginServer {
+        tls: false,
+        host: address.ip().to_string(),
+        port: address.port(),
+        base: String::new(),
+        host_field: HeaderValue::from_str(&address.to_string()).expect("an address is visible ASCII"),
+        headers: Vec::new(),
+    }
+}
+
+fn tls(config: &Config) -> Result<Option<TlsConnector>, StartError> {
+    let speaks_tls = |origin: &Origin| matches!(origin, Origin::Server(server) if server.tls);
+    if !config.accounts.iter().any(|account| speaks_tls(&account.origin)) {
+        return Ok(None);
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(StartError::NoRootCertificates);
+    }
+    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(Some(TlsConnector::from(Arc::new(client))))
+}
+
+/// Eight hex digits.
+fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,28 @@
+//! What each subcommand does. `client.rs` speaks to a running server's admin listener.
+
+pub mod check;
+mod client;
+pub mod demo_origin;
+pub mod purge;
+pub mod serve;
+pub mod status;
+
+use std::process::ExitCode;
+
+use freshet::config::{ConfigError, LogFormat};
+
+/// A purge was refused, or the server failed.
+const FAILED: u8 = 1;
+/// The config breaks a rule (`EX_USAGE` of sysexits).
+const BAD_CONFIG: u8 = 64;
+/// The admin listener can't be reached (`EX_UNAVAILABLE`).
+const UNREACHABLE: u8 = 69;
+
+fn bad_config(error: &ConfigError) -> ExitCode {
+    eprintln!("freshet: {error}");
+    ExitCode::from(BAD_CONFIG)
+}
+
+fn log(format: LogFormat, level: &str) {
+    freshet::telemetry::start_log(&freshet::config::Log { format, level: level.to_owned() });
+}

@@ -1,0 +1,110 @@
+//! `freshet serve`: runs a server until it is told to stop.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use freshet::app::App;
+use freshet::clock::Clock;
+use freshet::config::{self, Account, Config};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The picture that a first run tries.
+const PICTURE: &str = "/photos/2024/harbour.jpg?tr=w-300,h-200";
+
+/// Serves until SIGTERM or Ctrl-C; a second signal ends the process at once.
+pub fn run(path: Option<&Path>) -> ExitCode {
+    let (config, name) = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(error) => return super::bad_config(&error),
+    };
+    super::log(config.log.format, &config.log.level);
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let served = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        // Before the listeners: a signal that comes early is not lost.
+        let signals = runtime.block_on(async { Signals::new() })?;
+        Ok((runtime, signals))
+    });
+    let (runtime, mut signals) = match served {
+        Ok(served) => served,
+        Err(error) => return failed(&error),
+    };
+    let app = match App::start(config.clone(), Clock::system()) {
+        Ok(app) => app,
+        Err(error) => return failed(&error),
+    };
+    welcome(&config, &name, &app);
+    runtime.block_on(signals.next());
+    tracing::info!(
+        "stopping; running answers have {:?}, a second signal ends at once",
+        config.proxy.drain_timeout
+    );
+    std::thread::spawn(move || {
+        runtime.block_on(signals.next());
+        tracing::warn!("stopped at once");
+        std::process::exit(1);
+    });
+    let metrics = app.metrics();
+    let counted: Vec<String> =
+        metrics.rows().iter().map(|(name, _, value)| format!("{name}={value}")).collect();
+    tracing::info!("{}", counted.join(" "));
+    app.stop();
+    ExitCode::SUCCESS
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("freshet: {error}");
+    ExitCode::from(super::FAILED)
+}
+
+/// The signals that end the process.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens for them from now on.
+    pub fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Says where everything is, and what to try first. On standard output: the log goes to the other one.
+fn welcome(config: &Config, name: &str, app: &App) {
+    println!("Freshet {}, by {name}", env!("CARGO_PKG_VERSION"));
+    println!("  images       http://{}", app.proxy);
+    println!("  purge API    http://{}", app.admin);
+    if let Some(origin) = app.demo_origin {
+        println!("  demo origin  http://{origin}");
+    }
+    for account in &config.accounts {
+        println!("  account      {}: {}", account.id, account.url_endpoints[0]);
+    }
+    let demo = config.accounts.iter().find_map(|account| Some((account, account.demo_key.as_deref()?)));
+    if let Some((account, key)) = demo {
+        try_out(account, key, app);
+    }
+}
+
+fn try_out(account: &Account, key: &str, app: &App) {
+    let image = format!("{}{PICTURE}", account.url_endpoints[0]);
+    let purge = format!("http://{}/v1/files/purge", app.admin);
+    println!("  private key  {key}");
+    println!("\nTry, in another terminal: an image (twice: a miss, then a hit), and its purge.");
+    println!("  curl -sS -o harbour.jpg -D - '{image}'");
+    println!(
+        "  curl -sS -u {key}: -H 'content-type: application/json' -d '{{\"url\": \"{image}\"}}' {purge}"
+    );
+    println!("  curl -sS -u {key}: {purge}/REQUEST_ID");
+}

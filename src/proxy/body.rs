@@ -1,0 +1,311 @@
+//! Bodies on their way: a client's to the origin, and an answer's to the client.
+//!
+//! Nothing is copied here: an answer's pieces are shared with the store, or with the flight that they come
+//! from.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::connection::Phase;
+use super::origin::OriginBody;
+use crate::cache::{self, Failure, Reader};
+use crate::limits::REQUEST_BODY_BYTES_MAX;
+
+/// Why a body ended early; the connection that carries it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// The fetch that it comes from failed.
+    Fetch(Failure),
+    /// The client's body did, see [`Fault`].
+    Client(Fault),
+}
+
+impl std::fmt::Display for BodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BodyError::Fetch(failure) => write!(f, "the fetch failed: {}", failure.as_str()),
+            BodyError::Client(fault) => write!(f, "the client's body failed: {}", fault.as_str()),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// What was wrong with a client's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fault {
+    /// Nothing.
+    None = 0,
+    /// It broke off, or its framing is invalid.
+    Broken = 1,
+    /// It is longer than `REQUEST_BODY_BYTES_MAX`.
+    TooLarge = 2,
+    /// It made no progress in time.
+    TooSlow = 3,
+}
+
+impl Fault {
+    /// For log fields.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fault::None => "none",
+            Fault::Broken => "broken",
+            Fault::TooLarge => "too-large",
+            Fault::TooSlow => "too-slow",
+        }
+    }
+}
+
+/// A body for the origin.
+#[derive(Default)]
+pub enum RequestBody {
+    /// None.
+    #[default]
+    Empty,
+    /// A client's, bounded in size and time.
+    Client(ClientBody),
+}
+
+impl RequestBody {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, RequestBody::Empty)
+    }
+}
+
+/// A client's body on its way to the origin.
+pub struct ClientBody {
+    incoming: Incoming,
+    bytes: usize,
+    idle_timeout: Duration,
+    deadline: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    fault: Arc<AtomicU8>,
+}
+
+/// Tells what went wrong with a [`ClientBody`] that was given away.
+pub struct FaultReport(Arc<AtomicU8>);
+
+impl FaultReport {
+    /// What went wrong so far.
+    pub fn fault(&self) -> Fault {
+        match self.0.load(Ordering::Relaxed) {
+            1 => Fault::Broken,
+            2 => Fault::TooLarge,
+            3 => Fault::TooSlow,
+            _ => Fault::None,
+        }
+    }
+}
+
+impl ClientBody {
+    /// A body that must make progress in every `idle_timeout`, and end by `deadline`.
+    pub fn new(incoming: Incoming, idle_timeout: Duration, deadline: Instant) -> (ClientBody, FaultReport) {
+        let fault = Arc::new(AtomicU8::new(Fault::None as u8));
+        let report = FaultReport(fault.clone());
+        (ClientBody { incoming, bytes: 0, idle_timeout, deadline, timer: None, fault }, report)
+    }
+
+    fn fail<T>(&self, fault: Fault) -> Poll<Option<Result<T, BodyError>>> {
+        self.fault.store(fault as u8, Ordering::Relaxed);
+        Poll::Ready(Some(Err(BodyError::Client(fault))))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = match self.get_mut() {
+            RequestBody::Empty => return Poll::Ready(None),
+            RequestBody::Client(body) => body,
+        };
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut body.incoming).poll_frame(context) else {
+                let end = body.deadline.min(Instant::now() + body.idle_timeout);
+                let timer = body.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+                ready!(timer.as_mut().poll(context));
+                return body.fail(Fault::TooSlow);
+            };
+            body.timer = None;
+            let piece = match frame.map(|frame| frame.map(Frame::into_data)) {
+                None => return Poll::Ready(None),
+                Some(Ok(Ok(piece))) => piece,
+                Some(Ok(Err(_trailers))) => continue, // Dropped: RFC 9110 §6.5.1.
+                Some(Err(_)) => return body.fail(Fault::Broken),
+            };
+            body.bytes += piece.len();
+            if body.bytes > REQUEST_BODY_BYTES_MAX {
+                return body.fail(Fault::TooLarge);
+            }
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Empty => true,
+            RequestBody::Client(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::Client(body) => body.incoming.size_hint(),
+        }
+    }
+}
+
+/// An answer's body. When it is dropped, read or not, its connection waits for the next request.
+pub struct ReplyBody {
+    source: Source,
+    phase: Option<Phase>,
+}
+
+enum Source {
+    Empty,
+    Text(Bytes),
+    Stored { body: cache::Body, range: Range<u64>, piece: usize, piece_start: u64 },
+    Shared { reader: Reader, left: Option<u64> },
+    Passed(Box<OriginBody>),
+}
+
+impl ReplyBody {
+    /// No body.
+    pub fn empty() -> ReplyBody {
+        Source::Empty.into()
+    }
+
+    /// A text of our own.
+    pub fn text(text: impl Into<Bytes>) -> ReplyBody {
+        Source::Text(text.into()).into()
+    }
+
+    /// A part of a stored body, or all of it.
+    pub fn stored(body: cache::Body, range: Range<u64>) -> ReplyBody {
+        assert!(range.start <= range.end && range.end <= body.bytes(), "a range lies within its body");
+        Source::Stored { body, range, piece: 0, piece_start: 0 }.into()
+    }
+
+    /// A body that others read too; `left` is its length where it is known.
+    pub fn shared(reader: Reader, left: Option<u64>) -> ReplyBody {
+        Source::Shared { reader, left }.into()
+    }
+
+    /// An origin's body that is not kept.
+    pub fn passed(body: OriginBody) -> ReplyBody {
+        Source::Passed(Box::new(body)).into()
+    }
+
+    /// Tells `phase` when the body is done with.
+    pub fn ending(mut self, phase: Phase) -> ReplyBody {
+        self.phase = Some(phase);
+        self
+    }
+}
+
+impl From<Source> for ReplyBody {
+    fn from(source: Source) -> ReplyBody {
+        ReplyBody { source, phase: None }
+    }
+}
+
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        if let Some(phase) = &self.phase {
+            phase.waiting();
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let piece = match &mut self.get_mut().source {
+            Source::Empty => None,
+            Source::Text(text) if text.is_empty() => None,
+            Source::Text(text) => Some(Ok(std::mem::take(text))),
+            Source::Stored { body, range, piece, piece_start } => {
+                next_stored(body, range, piece, piece_start).map(Ok)
+            }
+            Source::Shared { left: Some(0), .. } => None,
+            Source::Shared { reader, left } => match ready!(reader.poll_next(context)) {
+                Some(Ok(piece)) => {
+                    if let Some(left) = left {
+                        *left = left.saturating_sub(piece.len() as u64);
+                    }
+                    Some(Ok(piece))
+                }
+                // An end before the length that was promised is not an end.
+                None if left.is_some() => Some(Err(Failure::Incomplete)),
+                other => other,
+            },
+            Source::Passed(body) => ready!(body.poll_next(context)),
+        };
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data).map_err(BodyError::Fetch)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Empty => true,
+            Source::Text(text) => text.is_empty(),
+            Source::Stored { range, .. } => range.is_empty(),
+            Source::Shared { left, .. } => *left == Some(0),
+            Source::Passed(body) => body.is_complete(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Source::Stored { range, .. } => SizeHint::with_exact(range.end - range.start),
+            Source::Shared { left: Some(left), .. } => SizeHint::with_exact(*left),
+            Source::Shared { left: None, .. } => SizeHint::default(),
+            Source::Passed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// The next slice of `range`; moves its start, and the place of the piece that it lies in.
+fn next_stored(
+    body: &cache::Body,
+    range: &mut Range<u64>,
+    piece: &mut usize,
+    piece_start: &mut u64,
+) -> Option<Bytes> {
+    while range.start < range.end {
+        let current = body.pieces().get(*piece)?;
+        let piece_end = *piece_start + current.len() as u64;
+        if range.start < piece_end {
+            let from = usize::try_from(range.start - *piece_start).ok()?;
+            let to = usize::try_from(range.end.min(piece_end) - *piece_start).ok()?;
+            range.start = range.end.min(piece_end);
+            return Some(current.slice(from..to));
+        }
+        *piece += 1;
+        *piece_start = piece_end;
+    }
+    None
+}

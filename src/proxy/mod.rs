@@ -1,0 +1,112 @@
+//! The data plane: a request's way from a client's socket to an answer.
+//!
+//! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
+//! rules, `pipeline.rs` looks up and answers; on a miss `fill.rs` fetches and stores, by `origin.rs`; other
+//! methods go by `pass.rs`. `body.rs` carries bodies, `reply.rs` makes answers. Meets the control plane in
+//! `cache` alone.
+
+mod body;
+mod connection;
+mod fill;
+mod gate;
+pub mod listener;
+mod origin;
+mod pass;
+mod pipeline;
+mod reply;
+mod routes;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Response};
+use tokio_rustls::TlsConnector;
+
+use crate::cache::{Cache, Failure};
+use crate::config::{Config, OriginServer};
+use crate::key::{Endpoints, Key};
+use crate::telemetry::Metrics;
+use body::RequestBody;
+use origin::{Ask, Origin, OriginBody};
+use routes::Routes;
+
+/// What every request of the data plane shares.
+pub struct Proxy {
+    config: crate::config::Proxy,
+    endpoints: Arc<Endpoints>,
+    cache: Arc<Cache>,
+    /// By account, in the config's order.
+    sites: Vec<Arc<Site>>,
+    routes: Routes,
+    metrics: Arc<Metrics>,
+    connections: Arc<AtomicUsize>,
+    object_bytes_max: u64,
+    /// How long a request waits for another's fetch before it makes its own.
+    wait_for_others: Duration,
+    /// This process's name in Via; random, so that two of them in a row are not taken for a loop.
+    pseudonym: String,
+}
+
+/// An account, as the data plane sees it.
+pub struct Site {
+    /// The account's id.
+    pub id: String,
+    origin: Arc<Origin>,
+    total_timeout: Duration,
+}
+
+impl Proxy {
+    /// The data plane of `config`. `origins` are the accounts' servers, in the config's order; `tls` is
+    /// needed where one of them speaks it. `instance` tells this process from others, in Via.
+    pub fn new(
+        config: &Config,
+        endpoints: Arc<Endpoints>,
+        cache: Arc<Cache>,
+        origins: Vec<OriginServer>,
+        tls: Option<TlsConnector>,
+        metrics: Arc<Metrics>,
+        instance: &str,
+    ) -> Arc<Proxy> {
+        assert_eq!(config.accounts.len(), origins.len(), "every account has an origin");
+        let sites = config.accounts.iter().zip(origins).map(|(account, server)| {
+            let tls = tls.clone().filter(|_| server.tls);
+            let origin = Origin::new(server, config.fetch.clone(), tls);
+            Arc::new(Site { id: account.id.clone(), origin, total_timeout: config.fetch.total_timeout })
+        });
+        Arc::new(Proxy {
+            config: config.proxy.clone(),
+            endpoints,
+            cache,
+            sites: sites.collect(),
+            routes: Routes::new(&config.routes),
+            metrics,
+            connections: Arc::new(AtomicUsize::new(0)),
+            object_bytes_max: config.cache.object_max_bytes,
+            wait_for_others: config.fetch.first_byte_timeout,
+            pseudonym: format!("freshet-{instance}"),
+        })
+    }
+
+    /// What the origin is asked for a key: its canonical path and query, and these fields.
+    fn ask(&self, method: Method, key: &Key, mut fields: HeaderMap) -> Ask {
+        self.add_via(&mut fields);
+        Ask { method, path_and_query: key.path_and_query().to_owned(), fields }
+    }
+
+    async fn exchange(&self, site: &Site, ask: Ask) -> Result<Response<OriginBody>, Failure> {
+        self.metrics.fetches.increment();
+        let exchanged = site.origin.exchange(ask, RequestBody::Empty).await;
+        if let Err(failure) = &exchanged {
+            tracing::warn!(account = %site.id, failure = failure.as_str(), "the origin gave no usable answer");
+        }
+        exchanged
+    }
+
+    /// RFC 9110 §7.6.3.
+    fn add_via(&self, fields: &mut HeaderMap) {
+        let via = HeaderValue::from_str(&format!("1.1 {}", self.pseudonym));
+        fields.append(header::VIA, via.expect("made of letters, digits and a hyphen"));
+    }
+}

@@ -1,0 +1,96 @@
+//! Methods beside GET and HEAD: passed to the origin once, never stored, and what they change is forgotten.
+
+use std::sync::Arc;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::body::{ClientBody, Fault, ReplyBody, RequestBody};
+use super::origin::Ask;
+use super::pipeline::Outcome;
+use super::reply::{self, Reply};
+use super::{Proxy, Site};
+use crate::key::Key;
+use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
+use crate::semantics::policy::Policy;
+use crate::semantics::{fields, invalidate};
+use crate::target::Target;
+
+impl Proxy {
+    /// Passes a request on, with its body. A success invalidates the target, and what Location and
+    /// Content-Location name of the same origin (RFC 9111 §4.4), before the client learns of it.
+    pub async fn pass(
+        self: &Arc<Proxy>,
+        request: Request<Incoming>,
+        key: Key,
+        site: &Site,
+        policy: &Policy,
+    ) -> (Reply, Outcome) {
+        let (parts, incoming) = request.into_parts();
+        let deadline = Instant::now() + site.total_timeout;
+        let (body, report) = ClientBody::new(incoming, self.config.body_timeout, deadline);
+        let mut passed = fields::passed_request(&parts.headers);
+        self.add_via(&mut passed);
+        let ask = Ask {
+            method: parts.method.clone(),
+            path_and_query: key.path_and_query().to_owned(),
+            fields: passed,
+        };
+        self.metrics.fetches.increment();
+        let answered = site.origin.exchange(ask, RequestBody::Client(body)).await;
+        match report.fault() {
+            Fault::None => {}
+            Fault::Broken => return client_fault(StatusCode::BAD_REQUEST, "The request's body is broken."),
+            Fault::TooLarge => {
+                return client_fault(StatusCode::PAYLOAD_TOO_LARGE, "The request's body is too large.");
+            }
+            Fault::TooSlow => {
+                return client_fault(StatusCode::REQUEST_TIMEOUT, "The request's body came too slowly.");
+            }
+        }
+        let response = match answered {
+            Ok(response) => response,
+            Err(failure) => {
+                self.metrics.fetch_failures.increment();
+                return (reply::failure(failure), Outcome::Error);
+            }
+        };
+        if invalidate::invalidates(&parts.method, response.status()) {
+            self.forget(&key, &response);
+        }
+        let (head, body) = response.into_parts();
+        let mut fields = fields::forwarded(&head.headers, policy);
+        let (reason, status) = (Forwarded::Method, Some(head.status));
+        let outcome = Handled::Forwarded { reason, status, stored: false, collapsed: false };
+        fields.append("cache-status", CacheStatus { outcome, ttl: None, detail: None }.value());
+        (reply::new(head.status, fields, ReplyBody::passed(body)), Outcome::Pass)
+    }
+
+    /// Purges what an unsafe method changed; uncharged, and within the account.
+    fn forget<B>(&self, key: &Key, response: &http::Response<B>) {
+        self.cache.purge(Target::Url(key.clone()), Box::new(|_| {}));
+        let Some(url) = self.endpoints.url_of(key) else { return };
+        let Some((scheme, authority, path_and_query)) = split(&url) else { return };
+        let asked = invalidate::Asked { scheme, authority, path_and_query };
+        // Any alias of the account's is the same origin: what is not the account's is left out below.
+        for named in invalidate::named_urls(asked, response.headers(), |_| true) {
+            if let Ok(located) = self.endpoints.parse_url(&named)
+                && located.key.account() == key.account()
+            {
+                self.cache.purge(Target::Url(located.key), Box::new(|_| {}));
+            }
+        }
+    }
+}
+
+/// Scheme, authority, and path with query of a URL that a key was printed as.
+fn split(url: &str) -> Option<(&str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, path_and_query) = rest.split_at(rest.find('/')?);
+    Some((scheme, authority, path_and_query))
+}
+
+fn client_fault(status: StatusCode, message: &str) -> (Reply, Outcome) {
+    (reply::client_fault(status, message), Outcome::Error)
+}

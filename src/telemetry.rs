@@ -1,0 +1,88 @@
+//! The table of metrics, and the log.
+//!
+//! Every counter stands in one table below, with its help. Handles are passed, never global. Counting is one
+//! relaxed addition.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Log, LogFormat};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// `by` more.
+    pub fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// The number so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($name:ident: $help:literal,)*) => {
+        /// The process's counters.
+        #[derive(Debug, Default)]
+        pub struct Metrics {
+            $(#[doc = $help] pub $name: Counter,)*
+        }
+
+        impl Metrics {
+            /// (name, help, value) of every counter, in the table's order.
+            pub fn rows(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), $help, self.$name.get()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    requests: "Requests that were answered; the sum of the four below.",
+    hits: "Answered from the store, fresh or stale.",
+    misses: "Answered from a fetch that may be stored, or was shared with one.",
+    passes: "Answered from a fetch for this request alone.",
+    errors: "Answered by an error of Freshet's own.",
+    fetches: "Requests sent to origins, retries not counted.",
+    fetch_failures: "Fetches that brought no usable answer.",
+    stored: "Responses stored.",
+    not_stored_purged: "Responses not stored because a purge came while they were fetched.",
+}
+
+/// Sends the log to standard error, as the config says. Once a process; a second call does nothing.
+pub fn start_log(log: &Log) {
+    let filter: Targets = log.level.parse().expect("config.rs has parsed it");
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // The second of two servers in one test process finds the first one's log: nothing is lost.
+    let _ = match log.format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_has_a_row_of_its_own() {
+        let metrics = Metrics::default();
+        metrics.hits.add(3);
+        let rows = metrics.rows();
+        assert!(rows.contains(&("hits", "Answered from the store, fresh or stale.", 3)));
+        assert_eq!(rows.iter().map(|row| row.2).sum::<u64>(), 3);
+    }
+}

@@ -1,0 +1,223 @@
+//! Hostile clients: what is refused, with which status, and that nothing of it reaches the origin.
+
+use crate::support::origin::{Origin, image};
+use crate::support::{Freshet, HOST};
+
+#[test]
+fn refused_requests_never_reach_the_origin() {
+    let origin = Origin::new(|_| image("body"));
+    let freshet = Freshet::before(&origin);
+    let h = "Host: img.test\r\n";
+    let long = "a".repeat(9000);
+    #[rustfmt::skip]
+    let table: Vec<(&str, u16, String)> = vec![
+        // (what is wrong, status, the request)
+        ("no host",                    400, "GET /a HTTP/1.1\r\n\r\n".into()),
+        ("two hosts",                  400, format!("GET /a HTTP/1.1\r\n{h}{h}\r\n")),
+        ("empty host",                 400, "GET /a HTTP/1.1\r\nHost:\r\n\r\n".into()),
+        ("host with a user",           400, "GET /a HTTP/1.1\r\nHost: u@img.test\r\n\r\n".into()),
+        ("host with a path",           400, "GET /a HTTP/1.1\r\nHost: img.test/x\r\n\r\n".into()),
+        ("unknown host",               421, "GET /a HTTP/1.1\r\nHost: other.test\r\n\r\n".into()),
+        ("metadata service",           421, "GET /a HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n".into()),
+        ("path of no endpoint",        404, "GET /elsewhere/a HTTP/1.1\r\nHost: alias.test\r\n\r\n".into()),
+        ("absolute, other host",       400, format!("GET http://other.test/a HTTP/1.1\r\n{h}\r\n")),
+        ("absolute, a user",           400, format!("GET http://u@img.test/a HTTP/1.1\r\n{h}\r\n")),
+        ("absolute, other scheme",     400, format!("GET ftp://img.test/a HTTP/1.1\r\n{h}\r\n")),
+        ("asterisk",                   400, format!("GET * HTTP/1.1\r\n{h}\r\n")),
+        ("authority",                  400, format!("GET a:80 HTTP/1.1\r\n{h}\r\n")),
+        ("a bare word",                400, format!("GET foo HTTP/1.1\r\n{h}\r\n")),
+        ("an exclamation mark",        400, format!("GET ! HTTP/1.1\r\n{h}\r\n")),
+        ("dot segment",                400, format!("GET /a/../b HTTP/1.1\r\n{h}\r\n")),
+        ("escaped dot segment",        400, format!("GET /a/%2e%2E/b HTTP/1.1\r\n{h}\r\n")),
+        ("backslash",                  400, format!("GET /a\\b HTTP/1.1\r\n{h}\r\n")),
+        ("escaped NUL",                400, format!("GET /a%00b HTTP/1.1\r\n{h}\r\n")),
+        ("broken escape",              400, format!("GET /a%2 HTTP/1.1\r\n{h}\r\n")),
+        ("GET with a body",            400, format!("GET /a HTTP/1.1\r\n{h}Content-Length: 5\r\n\r\nhello")),
+        ("HEAD with a body",           400, format!("HEAD /a HTTP/1.1\r\n{h}Content-Length: 5\r\n\r\nhello")),
+        ("GET with a coding",          400, format!("GET /a HTTP/1.1\r\n{h}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+        ("length and coding",          400, format!("GET /a HTTP/1.1\r\n{h}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+        ("two lengths",                400, format!("GET /a HTTP/1.1\r\n{h}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello")),
+        ("signed length",              400, format!("GET /a HTTP/1.1\r\n{h}Content-Length: +5\r\n\r\nhello")),
+        ("odd coding",                 400, format!("POST /p/a HTTP/1.1\r\n{h}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n")),
+        ("coding before chunked",      400, format!("POST /p/a HTTP/1.1\r\n{h}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")),
+        ("coding twice",               400, format!("POST /p/a HTTP/1.1\r\n{h}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+        ("Connection: Host",           400, format!("GET /a HTTP/1.1\r\n{h}Connection: Host\r\n\r\n")),
+        ("Connection: Authorization",  400, format!("GET /a HTTP/1.1\r\n{h}Connection: close, authorization\r\n\r\n")),
+        ("expectation",                417, format!("GET /a HTTP/1.1\r\n{h}Expect: x\r\n\r\n")),
+        ("long target",                414, format!("GET /{long} HTTP/1.1\r\n{h}\r\n")),
+        ("long field",                 431, format!("GET /a HTTP/1.1\r\n{h}X: {long}{long}\r\n\r\n")),
+        ("many fields",                431, format!("GET /a HTTP/1.1\r\n{h}{}\r\n", "X: 1\r\n".repeat(100))),
+        ("control character",          400, format!("GET /a HTTP/1.1\r\n{h}X: a\x07b\r\n\r\n")),
+        ("bare CR",                    400, format!("GET /a HTTP/1.1\r\n{h}X: a\rb\r\n\r\n")),
+        ("space before the colon",     400, format!("GET /a HTTP/1.1\r\n{h}X : a\r\n\r\n")),
+        ("folded field",               400, format!("GET /a HTTP/1.1\r\n{h}X: a\r\n b\r\n\r\n")),
+        ("TRACE",                      405, format!("TRACE /a HTTP/1.1\r\n{h}\r\n")),
+        ("CONNECT",                    400, format!("CONNECT img.test:80 HTTP/1.1\r\n{h}\r\n")),
+    ];
+    for (what, status, request) in table {
+        let mut client = freshet.client();
+        client.send(&request);
+        let answer = client.answer(false).unwrap_or_else(|| panic!("{what}: no answer"));
+        assert_eq!(answer.status, status, "{what}: {answer:?}");
+        assert!(answer.body.len() < 200, "{what}: {}", answer.text());
+        if !matches!(status, 404 | 405 | 421) {
+            assert!(client.is_closed(), "{what}: the connection stays open");
+        }
+    }
+    assert_eq!(origin.count(), 0, "{:?}", origin.seen());
+    assert_eq!(freshet.get("/a").status, 200, "and then a good request works");
+}
+
+#[test]
+fn fat_get_smuggles_nothing() {
+    // Its length passed on without its bytes would make the origin take the next request for them.
+    let origin = Origin::new(|seen| image(format!("you asked {}", seen.target)));
+    let freshet = Freshet::before(&origin);
+    let smuggled = "GET /admin HTTP/1.1\r\nX: y";
+    let mut client = freshet.client();
+    client.send(format!(
+        "GET /a HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n{smuggled}",
+        smuggled.len()
+    ));
+    assert_eq!(client.answer(false).unwrap().status, 400);
+    let next = freshet.get_with("/b", &[("x", "GET /admin HTTP/1.0")]);
+    assert_eq!(next.text(), "you asked /b");
+    assert!(origin.seen().iter().all(|seen| seen.target == "/b"), "{:?}", origin.seen());
+}
+
+#[test]
+fn fields_that_are_no_part_of_the_key_never_reach_the_origin() {
+    const NAMES: [&str; 22] = [
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-forwarded-scheme",
+        "x-forwarded-server",
+        "forwarded",
+        "x-host",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-http-method-override",
+        "x-wap-profile",
+        "cookie",
+        "authorization",
+        "range",
+        "if-range",
+        "if-none-match",
+        "user-agent",
+        "x_forwarded_for",
+        "accept-language",
+        "te",
+        "proxy-authorization",
+        "upgrade",
+    ];
+    let origin = Origin::new(|_| image("body"));
+    let freshet = Freshet::before(&origin);
+    for (at, name) in NAMES.iter().enumerate() {
+        let target = format!("/{at}.jpg");
+        assert_eq!(freshet.get_with(&target, &[(name, "canary")]).status, 200, "{name}");
+    }
+    for seen in origin.seen() {
+        assert!(!format!("{seen:?}").contains("canary"), "{seen:?}");
+        assert_eq!(seen.field("host"), Some(&*origin.address.to_string()), "{seen:?}");
+        assert!(seen.field("via").is_some_and(|via| via.starts_with("1.1 freshet-")), "{seen:?}");
+    }
+}
+
+#[test]
+fn accept_classes_are_few_however_many_spellings_come() {
+    let origin = Origin::new(|seen| {
+        let fields = [("content-type", "image/png"), ("cache-control", "max-age=60"), ("vary", "Accept")];
+        let body = seen.field("accept").unwrap_or("none");
+        vec![crate::support::origin::Step::Send(crate::support::origin::answer("200 OK", &fields, body))]
+    });
+    let freshet = Freshet::before(&origin);
+    let mut client = freshet.client();
+    for at in 0..500 {
+        let accept = format!("image/x-{at}, text/{at};q=0.{at}, image/webp;q=0.{}", at % 10);
+        assert_eq!(client.request("GET", HOST, "/a.png", &[("accept", &accept)]).status, 200);
+    }
+    assert!(origin.count() <= 8, "{} fetches", origin.count());
+}
+
+#[test]
+fn control_plane_is_not_on_the_data_plane() {
+    let origin = Origin::new(|_| image("body"));
+    let freshet = Freshet::before(&origin);
+    let answer = freshet.client().request("POST", HOST, "/v1/files/purge", &[]);
+    assert_eq!(answer.status, 405);
+    let answer = freshet.admin("GET", "/a.jpg", crate::support::KEY, "");
+    assert_eq!(answer.status, 404, "{answer:?}");
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn loop_is_detected_in_one_hop() {
+    // The origin is Freshet itself: a listener that relays to it, so that its port is known beforehand.
+    let relay = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let account = crate::support::account(&format!(
+        "{{ url = \"http://{}\", host = \"img.test\" }}",
+        relay.local_addr().unwrap()
+    ));
+    let freshet = Freshet::start(&account.replace("\"{", "{").replace("}\"", "}").replace("\\\"", "\""));
+    let proxy = freshet.app().proxy;
+    std::thread::spawn(move || {
+        for socket in relay.incoming().map_while(Result::ok) {
+            let onward = std::net::TcpStream::connect(proxy).unwrap();
+            let (mut from, mut to) = (socket.try_clone().unwrap(), onward.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            let (mut from, mut to) = (onward, socket);
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        }
+    });
+    assert_eq!(freshet.get("/a.png").status, 508);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let origin = Origin::new(|seen| image(&seen.target));
+    let freshet = Freshet::before(&origin);
+    let mut client = freshet.client();
+    let requests: String =
+        (0..100).map(|at| format!("GET /{at}.jpg HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).collect();
+    client.send(requests);
+    for at in 0..100 {
+        assert_eq!(client.answer(false).unwrap().text(), format!("/{at}.jpg"));
+    }
+}
+
+#[test]
+fn slow_clients_are_cut_off_in_every_phase() {
+    let body = vec![0u8; 8 << 20];
+    let origin = Origin::new(move |_| image(&body));
+    let times = "[proxy]\nheader_timeout = \"300ms\"\nidle_timeout = \"400ms\"\nbody_timeout = \"300ms\"\n\
+                 write_timeout = \"400ms\"\n[[routes]]\nmethods = [\"POST\"]\n";
+    let freshet = Freshet::with(&origin, times);
+    for (what, bytes) in [
+        ("nothing", ""),
+        ("half a head", "GET /a HTTP/1.1\r\nHost: im"),
+        ("a prefix of another protocol", "PRI * H"),
+    ] {
+        let mut client = freshet.client();
+        client.send(bytes);
+        assert!(
+            client.answer(false).is_none_or(|answer| answer.status == 400 || answer.status == 408),
+            "{what}"
+        );
+    }
+    let mut idle = freshet.client();
+    assert_eq!(idle.request("HEAD", HOST, "/a", &[]).status, 200);
+    assert!(idle.is_closed(), "a connection that waits for too long");
+
+    let mut body = freshet.client();
+    body.send(format!("POST /a HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 100\r\n\r\nhalf"));
+    assert_eq!(body.answer(false).map(|answer| answer.status), Some(408));
+
+    let mut reader = freshet.client();
+    reader.send(crate::support::client::request("GET", HOST, "/a", &[]));
+    crate::support::wait_until("the stalled reader is cut off", || {
+        // Its socket is still open here; the server's side is gone when a write of ours is answered by a reset.
+        let mut probe = &reader.socket;
+        std::io::Write::write_all(&mut probe, b"x").is_err()
+    });
+}

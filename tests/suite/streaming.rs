@@ -1,0 +1,209 @@
+//! Misses stream; many requests share one fetch; nobody waits for, or pays for, somebody else's slowness.
+
+use std::sync::{Arc, Barrier};
+
+use crate::support::origin::{Gate, Origin, Step, answer, image};
+use crate::support::{Freshet, HOST, wait_until};
+
+fn head(length: usize) -> Step {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncache-control: max-age=60\r\ncontent-length: {length}\r\n\r\n"
+    );
+    Step::Send(head.into_bytes())
+}
+
+/// Ten bytes, held in their middle.
+fn held_in_its_middle(gate: &Gate) -> Origin {
+    let gate = gate.clone();
+    Origin::new(move |_| {
+        vec![head(10), Step::Send(b"01234".into()), Step::Pause(gate.clone()), Step::Send(b"56789".into())]
+    })
+}
+
+#[test]
+fn first_bytes_reach_the_client_before_the_last_leave_the_origin() {
+    let gate = Gate::new();
+    let origin = held_in_its_middle(&gate);
+    let freshet = Freshet::before(&origin);
+    let mut client = freshet.client();
+    client.send(crate::support::client::request("GET", HOST, "/a.png", &[]));
+    assert_eq!(client.head().unwrap().status, 200);
+    assert_eq!(client.read(5), b"01234");
+    gate.open();
+    assert_eq!(client.read(5), b"56789");
+}
+
+#[test]
+fn thousand_clients_make_one_fetch_and_all_get_its_bytes() {
+    const CLIENTS: usize = 1000;
+    let gate = Gate::new();
+    let body: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
+    let (held, sent) = (gate.clone(), body.clone());
+    let origin = Origin::new(move |_| {
+        let (first, rest) = sent.split_at(1000);
+        vec![head(sent.len()), Step::Send(first.into()), Step::Pause(held.clone()), Step::Send(rest.into())]
+    });
+    let freshet = Arc::new(Freshet::before(&origin));
+    let barrier = Arc::new(Barrier::new(CLIENTS));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (freshet, barrier) = (freshet.clone(), barrier.clone());
+            std::thread::Builder::new()
+                .stack_size(256 * 1024)
+                .spawn(move || {
+                    let mut client = freshet.client();
+                    barrier.wait();
+                    client.request("GET", HOST, "/a.png", &[])
+                })
+                .unwrap()
+        })
+        .collect();
+    gate.wait_for(1);
+    gate.open();
+    for client in clients {
+        let answer = client.join().unwrap();
+        assert!(answer.status == 200 && answer.complete && answer.body == body, "{:?}", answer.fields);
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn client_that_leaves_ends_no_fetch_that_is_to_be_stored() {
+    let gate = Gate::new();
+    let origin = held_in_its_middle(&gate);
+    let freshet = Freshet::before(&origin);
+    let mut leader = freshet.client();
+    leader.send(crate::support::client::request("GET", HOST, "/a.png", &[]));
+    leader.head().unwrap();
+    let mut follower = freshet.client();
+    follower.send(crate::support::client::request("GET", HOST, "/a.png", &[]));
+    let joined = follower.head().unwrap();
+    assert!(joined.cache_status().contains("collapsed"), "{joined:?}");
+    drop(leader);
+    gate.open();
+    assert_eq!(follower.read(10), b"0123456789");
+    assert!(freshet.get("/a.png").is_hit());
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn object_over_the_limit_streams_through_unstored() {
+    const LIMIT: &str = "[cache]\nobject_max_bytes = 100_000\n";
+    let body: Vec<u8> = (0..300_000u32).map(|at| at as u8).collect();
+    let known = body.clone();
+    let known_length = Origin::new(move |_| image(&known));
+    let chunks = body.clone();
+    let unknown_length = Origin::new(move |_| {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n";
+        let mut steps = vec![Step::Send(head.into())];
+        for chunk in chunks.chunks(10_000) {
+            let mut bytes = format!("{:x}\r\n", chunk.len()).into_bytes();
+            bytes.extend(chunk);
+            bytes.extend(b"\r\n");
+            steps.push(Step::Send(bytes));
+        }
+        steps.push(Step::Send(b"0\r\n\r\n".into()));
+        steps
+    });
+    for (what, origin) in [("known length", known_length), ("unknown length", unknown_length)] {
+        let freshet = Freshet::with(&origin, LIMIT);
+        for _ in 0..2 {
+            let answer = freshet.get("/a.png");
+            assert!(
+                answer.complete && answer.body == body && !answer.is_hit(),
+                "{what}: {:?}",
+                answer.fields
+            );
+        }
+        assert_eq!((origin.count(), freshet.app().figures().entries), (2, 0), "{what}");
+    }
+}
+
+#[test]
+fn chunked_body_is_stored_whole() {
+    let origin = Origin::new(|_| {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n";
+        vec![
+            Step::Send(head.into()),
+            Step::Send(b"5\r\n01234\r\n".into()),
+            Step::Send(b"5;x=y\r\n56789\r\n0\r\nx-t: 1\r\n\r\n".into()),
+        ]
+    });
+    let freshet = Freshet::before(&origin);
+    assert_eq!(freshet.get("/a.png").text(), "0123456789");
+    let hit = freshet.get("/a.png");
+    assert_eq!(
+        (hit.is_hit(), hit.text(), hit.field("content-length")),
+        (true, "0123456789".into(), Some("10"))
+    );
+    assert_eq!(hit.field("x-t"), None, "trailers are dropped");
+}
+
+#[test]
+fn requests_for_what_is_not_storable_do_not_wait_for_each_other() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::new(move |seen| {
+        let fields = [("content-type", "image/png"), ("cache-control", "no-store")];
+        let bytes = answer("200 OK", &fields, "body");
+        // The first tells that the key is not storable; of the next, each is held until all have come.
+        if seen.number == 0 {
+            vec![Step::Send(bytes)]
+        } else {
+            vec![Step::Pause(held.clone()), Step::Send(bytes)]
+        }
+    });
+    let freshet = Arc::new(Freshet::before(&origin));
+    assert_eq!(freshet.get("/a.png").status, 200);
+    let clients: Vec<_> = (0..5)
+        .map(|_| {
+            let freshet = freshet.clone();
+            std::thread::spawn(move || freshet.get("/a.png").text())
+        })
+        .collect();
+    gate.wait_for(5);
+    gate.open();
+    clients.into_iter().for_each(|client| assert_eq!(client.join().unwrap(), "body"));
+}
+
+#[test]
+fn reader_that_takes_nothing_holds_nobody_back() {
+    let body = vec![7u8; 8 << 20];
+    let sent = body.clone();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::new(move |_| {
+        vec![
+            head(sent.len()),
+            Step::Send(sent[..100].into()),
+            Step::Pause(held.clone()),
+            Step::Send(sent[100..].into()),
+        ]
+    });
+    let freshet = Freshet::before(&origin);
+    let mut slow = freshet.client();
+    slow.send(crate::support::client::request("GET", HOST, "/a.png", &[]));
+    slow.head().unwrap();
+    let mut quick = freshet.client();
+    quick.send(crate::support::client::request("GET", HOST, "/a.png", &[]));
+    quick.head().unwrap();
+    gate.open();
+    assert_eq!(quick.read(body.len()), body);
+    assert!(freshet.get("/a.png").is_hit());
+    assert_eq!(slow.read(body.len()), body, "and it can still read all of it");
+}
+
+#[test]
+fn flights_and_tickets_are_gone_when_all_is_answered() {
+    let origin = Origin::new(|_| image("body"));
+    let freshet = Freshet::before(&origin);
+    for at in 0..50 {
+        freshet.get(&format!("/{at}.jpg"));
+    }
+    wait_until("no fetch is under way", || {
+        let figures = freshet.app().figures();
+        (figures.flights, figures.tickets) == (0, 0)
+    });
+    let figures = freshet.app().figures();
+    assert_eq!((figures.entries, figures.indexed), (50, 50));
+}
