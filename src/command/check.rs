@@ -11,7 +11,7 @@ pub fn run(path: Option<&Path>) -> ExitCode {
         Ok((config, name)) => {
             config.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             let accounts = config.accounts.len();
-            println!("{name}: good ({accounts} account{}).", if accounts == 1 { "" } else { "s" });
+            super::say(format!("{name}: good ({accounts} account{}).", if accounts == 1 { "" } else { "s" }));
             ExitCode::SUCCESS
         }
         Err(error) => super::bad_config(&error),

@@ -15,7 +15,10 @@ pub fn run(listen: SocketAddr, images: Option<PathBuf>) -> ExitCode {
     let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
         runtime.block_on(async {
             let origin = DemoOrigin::bind(settings).await.map_err(|error| error.to_string())?;
-            println!("The demo origin serves http://{}/ (a list of its pictures)", origin.local_addr());
+            super::say(format!(
+                "The demo origin serves http://{}/ (a list of its pictures)",
+                origin.local_addr()
+            ));
             let mut signals = super::serve::Signals::new().map_err(|error| error.to_string())?;
             origin.serve(async move { signals.next().await }).await;
             Ok::<(), String>(())

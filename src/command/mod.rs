@@ -7,6 +7,7 @@ pub mod purge;
 pub mod serve;
 pub mod status;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use freshet::config::{ConfigError, LogFormat};
@@ -17,6 +18,11 @@ const FAILED: u8 = 1;
 const BAD_CONFIG: u8 = 64;
 /// The admin listener can't be reached (`EX_UNAVAILABLE`).
 const UNREACHABLE: u8 = 69;
+
+/// Writes a line to standard output. A reader that is gone (`| head`) is no reason to stop.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
 
 fn bad_config(error: &ConfigError) -> ExitCode {
     eprintln!("freshet: {error}");

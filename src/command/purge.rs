@@ -45,7 +45,7 @@ fn purge(client: &Client, urls: &[String], wait: Duration) -> Result<usize, Exit
                 let id = body.get("requestId").and_then(Value::as_str).unwrap_or_default();
                 let status = if wait.is_zero() { "Pending".to_owned() } else { wait_for(client, id, wait)? };
                 refused += usize::from(!wait.is_zero() && status != "Completed");
-                bar.suspend(|| println!("{status:<10} {id} {url}"));
+                bar.suspend(|| super::say(format!("{status:<10} {id} {url}")));
             }
         }
         bar.inc(1);

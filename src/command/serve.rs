@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::say;
 use freshet::app::App;
 use freshet::clock::Clock;
 use freshet::config::{self, Account, Config};
@@ -82,14 +83,14 @@ impl Signals {
 
 /// Says where everything is, and what to try first. On standard output: the log goes to the other one.
 fn welcome(config: &Config, name: &str, app: &App) {
-    println!("Freshet {}, by {name}", env!("CARGO_PKG_VERSION"));
-    println!("  images       http://{}", app.proxy);
-    println!("  purge API    http://{}", app.admin);
+    say(format!("Freshet {}, by {name}", env!("CARGO_PKG_VERSION")));
+    say(format!("  images       http://{}", app.proxy));
+    say(format!("  purge API    http://{}", app.admin));
     if let Some(origin) = app.demo_origin {
-        println!("  demo origin  http://{origin}");
+        say(format!("  demo origin  http://{origin}"));
     }
     for account in &config.accounts {
-        println!("  account      {}: {}", account.id, account.url_endpoints[0]);
+        say(format!("  account      {}: {}", account.id, account.url_endpoints[0]));
     }
     let demo = config.accounts.iter().find_map(|account| Some((account, account.demo_key.as_deref()?)));
     if let Some((account, key)) = demo {
@@ -100,11 +101,11 @@ fn welcome(config: &Config, name: &str, app: &App) {
 fn try_out(account: &Account, key: &str, app: &App) {
     let image = format!("{}{PICTURE}", account.url_endpoints[0]);
     let purge = format!("http://{}/v1/files/purge", app.admin);
-    println!("  private key  {key}");
-    println!("\nTry, in another terminal: an image (twice: a miss, then a hit), and its purge.");
-    println!("  curl -sS -o harbour.jpg -D - '{image}'");
+    say(format!("  private key  {key}"));
+    say("\nTry, in another terminal: an image (twice: a miss, then a hit), and its purge.");
+    say(format!("  curl -sS -o harbour.jpg -D - '{image}'"));
     println!(
         "  curl -sS -u {key}: -H 'content-type: application/json' -d '{{\"url\": \"{image}\"}}' {purge}"
     );
-    println!("  curl -sS -u {key}: {purge}/REQUEST_ID");
+    say(format!("  curl -sS -u {key}: {purge}/REQUEST_ID"));
 }

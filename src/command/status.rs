@@ -11,7 +11,7 @@ use super::client::{Answer, Client};
 pub fn run(config: Option<&Path>, admin: Option<String>, key: Option<String>, id: &str) -> ExitCode {
     match Client::new(config, admin, key).and_then(|client| client.status(id)) {
         Ok(Answer::Done(body)) => {
-            println!("{}", body.get("status").and_then(Value::as_str).unwrap_or_default());
+            super::say(body.get("status").and_then(Value::as_str).unwrap_or_default());
             ExitCode::SUCCESS
         }
         Ok(Answer::Refused(reason)) => {

@@ -175,6 +175,8 @@ impl Body for RequestBody {
 /// An answer's body. When it is dropped, read or not, its connection waits for the next request.
 pub struct ReplyBody {
     source: Source,
+    /// An error that waits until what came before it has been flushed.
+    broken: Option<BodyError>,
     phase: Option<Phase>,
 }
 
@@ -222,7 +224,7 @@ impl ReplyBody {
 
 impl From<Source> for ReplyBody {
     fn from(source: Source) -> ReplyBody {
-        ReplyBody { source, phase: None }
+        ReplyBody { source, broken: None, phase: None }
     }
 }
 
@@ -242,7 +244,11 @@ impl Body for ReplyBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let piece = match &mut self.get_mut().source {
+        let body = self.get_mut();
+        if let Some(broken) = body.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        let piece = match &mut body.source {
             Source::Empty => None,
             Source::Text(text) if text.is_empty() => None,
             Source::Text(text) => Some(Ok(std::mem::take(text))),
@@ -263,7 +269,17 @@ impl Body for ReplyBody {
             },
             Source::Passed(body) => ready!(body.poll_next(context)),
         };
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data).map_err(BodyError::Fetch)))
+        match piece {
+            None => Poll::Ready(None),
+            Some(Ok(piece)) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            Some(Err(failure)) => {
+                // hyper drops what it has not written yet when a body fails; where one has nothing for now, it
+                // writes first.
+                body.broken = Some(BodyError::Fetch(failure));
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {

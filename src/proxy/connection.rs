@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,9 +18,16 @@ use tokio::time::{Instant, Sleep};
 use crate::config;
 use crate::limits::CLIENT_BYTES_PER_SECOND_MIN;
 
-/// What a connection is doing; told by the listener, read by the socket's wrapper.
+/// What a connection is doing, and since when; told by the listener, read by the socket's wrapper.
 #[derive(Clone)]
-pub struct Phase(Arc<AtomicU8>);
+pub struct Phase(Arc<Current>);
+
+struct Current {
+    phase: AtomicU8,
+    /// In milliseconds after `start`.
+    since: AtomicU64,
+    start: Instant,
+}
 
 const WAITING: u8 = 0;
 const HEAD: u8 = 1;
@@ -29,21 +36,32 @@ const BUSY: u8 = 2;
 impl Phase {
     /// A new connection: its first head is due.
     pub fn new() -> Phase {
-        Phase(Arc::new(AtomicU8::new(HEAD)))
+        let (phase, since) = (AtomicU8::new(HEAD), AtomicU64::new(0));
+        Phase(Arc::new(Current { phase, since, start: Instant::now() }))
     }
 
     /// A request's head is complete.
     pub fn busy(&self) {
-        self.0.store(BUSY, Ordering::Relaxed);
+        self.0.phase.store(BUSY, Ordering::Relaxed);
     }
 
     /// Its answer is handed over.
     pub fn waiting(&self) {
-        self.0.store(WAITING, Ordering::Relaxed);
+        self.enter(WAITING);
+    }
+
+    fn enter(&self, phase: u8) {
+        let since = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.since.store(since, Ordering::Relaxed);
+        self.0.phase.store(phase, Ordering::Relaxed);
     }
 
     fn is(&self, phase: u8) -> bool {
-        self.0.load(Ordering::Relaxed) == phase
+        self.0.phase.load(Ordering::Relaxed) == phase
+    }
+
+    fn since(&self) -> Instant {
+        self.0.start + Duration::from_millis(self.0.since.load(Ordering::Relaxed))
     }
 }
 
@@ -52,13 +70,7 @@ pub struct Guarded<S> {
     socket: S,
     phase: Phase,
     times: Times,
-    /// When the head began, or the wait for the next one.
-    since: Instant,
-    /// Whether `since` is a wait's beginning.
-    waits: bool,
     blocked: Option<Blocked>,
-    read_deadline: Option<Instant>,
-    write_deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -87,66 +99,49 @@ struct Blocked {
 impl<S> Guarded<S> {
     /// Guards a socket that was accepted just now.
     pub fn new(socket: S, phase: Phase, times: Times) -> Guarded<S> {
-        Guarded {
-            socket,
-            phase,
-            times,
-            since: Instant::now(),
-            waits: false,
-            blocked: None,
-            read_deadline: None,
-            write_deadline: None,
-            timer: None,
-        }
+        Guarded { socket, phase, times, blocked: None, timer: None }
     }
 
     /// After the socket gave bytes: they may begin a head.
     fn has_read(&mut self) {
-        self.read_deadline = None;
         if self.phase.is(WAITING) {
-            self.phase.0.store(HEAD, Ordering::Relaxed);
-            self.since = Instant::now();
-            self.waits = false;
+            self.phase.enter(HEAD);
             self.blocked = None;
         }
     }
 
-    /// While the socket gives none.
-    fn waits_to_read(&mut self) {
-        if self.phase.is(BUSY) {
-            self.read_deadline = None;
-        } else if self.phase.is(HEAD) {
-            self.read_deadline = Some(self.since + self.times.header);
-        } else {
-            if !self.waits {
-                (self.waits, self.since) = (true, Instant::now());
-            }
-            self.read_deadline = Some(self.since + self.times.idle);
+    /// Until when the socket may give none.
+    fn read_deadline(&self) -> Instant {
+        if self.phase.is(HEAD) {
+            return self.phase.since() + self.times.header;
         }
+        if self.phase.is(WAITING) {
+            return self.phase.since() + self.times.idle;
+        }
+        // Busy: no deadline, but a time to look again. hyper polls no read of its own accord when the answer
+        // is given and the wait for the next request begins.
+        Instant::now() + self.times.idle
     }
 
     /// After the socket took bytes.
     fn has_written(&mut self, bytes: usize) {
-        self.write_deadline = None;
         if let Some(blocked) = &mut self.blocked {
             blocked.progress = Instant::now();
             blocked.bytes += bytes as u64;
         }
     }
 
-    /// While it takes none: some progress in every `write`, and a least rate over the whole answer.
-    fn waits_to_write(&mut self) {
+    /// Until when it may take none: some progress in every `write`, and a least rate over the whole answer.
+    fn write_deadline(&mut self) -> Instant {
         let now = Instant::now();
         let blocked = self.blocked.get_or_insert(Blocked { since: now, progress: now, bytes: 0 });
         let earned = Duration::from_secs(blocked.bytes / CLIENT_BYTES_PER_SECOND_MIN);
-        let deadline = (blocked.progress + self.times.write).min(blocked.since + self.times.write + earned);
-        self.write_deadline = Some(deadline);
+        (blocked.progress + self.times.write).min(blocked.since + self.times.write + earned)
     }
 
-    /// Arms the timer; an error where a deadline has passed.
-    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        let deadlines = self.read_deadline.into_iter().chain(self.write_deadline);
-        let Some(deadline) = deadlines.min() else { return Ok(()) };
+    /// Waits until `deadline` at the longest; an error where it has passed. Reading and writing share the
+    /// timer: whichever is polled compares its own deadline, so one that the other has armed only wakes it.
+    fn wait(&mut self, deadline: Instant, context: &mut Context<'_>) -> io::Result<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
@@ -175,8 +170,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             }
             return polled;
         }
-        self.waits_to_read();
-        self.check(context)?;
+        let deadline = self.read_deadline();
+        self.wait(deadline, context)?;
         Poll::Pending
     }
 }
@@ -194,8 +189,8 @@ impl<S: AsyncWrite + Unpin> Guarded<S> {
             }
             Poll::Ready(Err(_)) => polled,
             Poll::Pending => {
-                self.waits_to_write();
-                self.check(context)?;
+                let deadline = self.write_deadline();
+                self.wait(deadline, context)?;
                 Poll::Pending
             }
         }

@@ -199,7 +199,16 @@ impl Fill {
         received: Moment,
     ) {
         let (status, length) = (head.status, head.bytes);
+        // A body that is broken from its first byte, as far as it is here, is no answer at all.
+        match body.at_once().await {
+            Some(Err(failure)) => return self.fail(failure),
+            Some(Ok(piece)) => self.lead.append(piece),
+            None => {}
+        }
         self.lead.land(Landing::Shared(Arc::new(head)));
+        if !body.is_complete() {
+            self.lead.show();
+        }
         loop {
             if let Err(failure) = self.lead.wanted().await {
                 return self.lead.finish(Err(failure));

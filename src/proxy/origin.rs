@@ -379,6 +379,15 @@ impl OriginBody {
         poll_fn(|context| self.poll_next(context)).await
     }
 
+    /// The next piece, if it has arrived; nothing also at the end.
+    pub async fn at_once(&mut self) -> Option<Result<Bytes, Failure>> {
+        poll_fn(|context| match self.poll_next(context) {
+            Poll::Ready(piece) => Poll::Ready(piece),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
     /// [`OriginBody::next`], to be polled.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         loop {

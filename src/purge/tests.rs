@@ -15,6 +15,7 @@ use crate::config::{Authority, Origin, PrivateKey, UrlEndpoint, Urls};
 pub(crate) const FEBRUARY_2024: u64 = 1_708_000_000;
 pub(crate) const FIRST_OF_MARCH_2024: u64 = 1_709_251_200;
 const URL: &str = "http://127.0.0.1:8080/demo/a/b.jpg";
+const KEY: &str = "demo/a/b.jpg";
 
 /// An account with the endpoint `http://127.0.0.1:8080/<id>` and the private key `private_<id>`.
 pub(crate) fn account(id: &str, purges_per_month: Option<u64>) -> Account {
@@ -26,6 +27,7 @@ pub(crate) fn account(id: &str, purges_per_month: Option<u64>) -> Account {
         purges_per_month,
         origin: Origin::Demo,
         urls: Urls::Canonical,
+        demo_key: None,
     }
 }
 
@@ -469,7 +471,7 @@ async fn a_commit_that_fails_half_way_is_repeated_and_charged_once() {
 
 #[tokio::test]
 async fn beyond_its_bounds_a_failing_disk_costs_history_and_never_a_charge() {
-    for bounds in [QUICK, Bounds { rows_max: 1000, bytes_max: 10 * (4 + 2 * URL.len()), ..QUICK }] {
+    for bounds in [QUICK, Bounds { rows_max: 1000, bytes_max: 10 * (4 + URL.len() + KEY.len()), ..QUICK }] {
         let (disk, fences) = (Disk::default(), Fences::default());
         let purger = quick_on_disk(&disk, &fences, bounds);
         disk.refuse(ErrorKind::StorageFull);
