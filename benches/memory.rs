@@ -13,8 +13,8 @@ use freshet::clock::Clock;
 use freshet::config::{self, Sources};
 use freshet::key::Endpoints;
 use freshet::semantics::policy::Policy;
-use freshet::semantics::{self, Received};
-use http::{HeaderMap, StatusCode};
+use freshet::semantics::{self, RequestFacts};
+use http::{HeaderMap, Method, StatusCode};
 
 fn main() {
     if let Ok(shape) = std::env::var("FRESHET_MEMORY_SHAPE") {
@@ -64,20 +64,16 @@ fn measure(body: usize, entries: usize) {
 fn fill(cache: &Cache, key: &freshet::key::Key, response: &HeaderMap, piece: &Bytes) {
     let fields = HeaderMap::new();
     let Join::Lead(mut lead, reader) = cache.join(key, &fields, false) else { panic!("nobody else fetches") };
-    let received = Received {
-        request: &fields,
-        status: StatusCode::OK,
-        fields: response,
-        at: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-        delay: Duration::ZERO,
-        policy: &Policy::image(),
-    };
-    let plan = semantics::plan(&received).expect("it is storable");
+    let request = RequestFacts { method: &Method::GET, headers: &fields };
+    let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let plan = semantics::plan(&request, StatusCode::OK, response, &Policy::image(), at, Duration::ZERO)
+        .expect("it is storable");
     lead.land(Landing::Shared(Arc::new(Head {
         status: StatusCode::OK,
         fields: plan.fields.clone(),
         bytes: Some(piece.len() as u64),
         selection: plan.selection.clone(),
+        validators: plan.validators.clone(),
         age: 0,
         stored: true,
     })));
@@ -87,6 +83,7 @@ fn fill(cache: &Cache, key: &freshet::key::Key, response: &HeaderMap, piece: &By
         received: cache.now(),
         freshness: plan.freshness,
         selection: plan.selection,
+        validators: plan.validators,
         status: StatusCode::OK,
         fields: plan.fields,
         body: lead.body(),
@@ -113,7 +110,7 @@ fn response() -> HeaderMap {
         ("etag", "\"5f3a-60d5ec49b2a1c\"".into()),
         ("last-modified", "Tue, 14 Nov 2023 00:00:00 GMT".into()),
         ("date", httpdate::fmt_http_date(SystemTime::now())),
-        ("server", "an origin".into()),
+        ("content-length", "1".into()),
     ];
     for (name, value) in pairs {
         // Parsed from bytes of their own, as hyper does.

@@ -207,7 +207,8 @@ fn heuristic(
     response_wall: SystemTime,
 ) -> Option<Duration> {
     let rule = policy.heuristic?;
-    if !directives.public && !heuristically_cacheable(status) {
+    let explicit = policy.explicit_errors && status.as_u16() >= 400;
+    if explicit || (!directives.public && !heuristically_cacheable(status)) {
         return None;
     }
     let modified = date::field(headers, header::LAST_MODIFIED, response_wall)?;

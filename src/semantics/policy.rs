@@ -20,8 +20,8 @@ pub struct Policy {
     pub content_types: ContentTypes,
     /// What a Set-Cookie in a response means for storing it.
     pub set_cookie: SetCookie,
-    /// Whether a response that states no freshness is refused although it has a validator.
-    pub explicit_only: bool,
+    /// Whether an error (4xx, 5xx) is stored only with a lifetime that it states.
+    pub explicit_errors: bool,
     /// Lifetime from Last-Modified where a response states none (RFC 9111 §4.2.2).
     pub heuristic: Option<Heuristic>,
     /// Lifetime of successes and redirects that state none; goes before the heuristic.
@@ -112,8 +112,8 @@ impl Policy {
             statuses: Statuses::Image,
             content_types: ContentTypes::Images,
             set_cookie: SetCookie::Bypass,
-            explicit_only: true,
-            heuristic: None,
+            explicit_errors: true,
+            heuristic: Some(Heuristic { percent: 10, lifetime_max: Duration::from_secs(24 * 3600) }),
             lifetime_default: None,
             error_lifetime: None,
             negative_lifetime_max: Some(Duration::from_secs(10)),
@@ -134,7 +134,7 @@ impl Policy {
             statuses: Statuses::AnyFinal,
             content_types: ContentTypes::Any,
             set_cookie: SetCookie::Store,
-            explicit_only: false,
+            explicit_errors: false,
             heuristic: Some(Heuristic { percent: 10, lifetime_max: Duration::from_secs(24 * 3600) }),
             lifetime_default: None,
             error_lifetime: None,

@@ -166,7 +166,8 @@ fn lifetime_or_validator(
     let told = stated.lifetime.is_some() || stated.directives.no_cache == Scope::Whole;
     let cacheable = stated.lifetime.is_some() || stated.directives.public || heuristically_cacheable(status);
     let validator = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
-    let may_be_kept = if policy.explicit_only { told } else { told || validator };
+    let explicit = policy.explicit_errors && status.as_u16() >= 400;
+    let may_be_kept = if explicit { told } else { told || validator };
     if policy.own_lifetime(status).is_some() || cacheable && may_be_kept {
         return Ok(());
     }
@@ -280,8 +281,11 @@ mod tests {
             200 | Content-Type: image/png // Content-Type: text/html // Cache-Control: max-age=60 | content-type
             200 | Content-Type: image // Cache-Control: max-age=60                              | content-type
             200 | Cache-Control: max-age=60                                                     | content-type
-            200 | Content-Type: image/png // ETag: "a"                                          | no-freshness
-            200 | Content-Type: image/png // Last-Modified: @-86400                             | no-freshness
+            200 | Content-Type: image/png                                                       | no-freshness
+            200 | Content-Type: image/png // ETag: "a"                                          | stored
+            200 | Content-Type: image/png // Last-Modified: @-86400                             | stored
+            404 | Content-Type: text/html // Last-Modified: @-86400                             | no-freshness
+            410 | ETag: "a"                                                                     | no-freshness
             200 | Content-Type: image/png // ETag: "a" // Cache-Control: no-cache               | stored
             200 | Content-Type: image/png // Cache-Control: max-age=60 // Set-Cookie: a=b       | set-cookie
             200 | Content-Type: image/png // Cache-Control: max-age=60, no-cache="set-cookie" // Set-Cookie: a=b | stored

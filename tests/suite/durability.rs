@@ -1,9 +1,9 @@
 //! The real binary, killed: no acknowledged charge is lost and none is invented.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,57 +14,10 @@ use freshet::key::Endpoints;
 use freshet::purge::{Progress, Purger, RequestId};
 
 use crate::support::KEY;
+use crate::support::binary::Binary;
 use crate::support::client::Client;
 
 const ROUNDS: usize = 50;
-
-/// A running binary; killed when it is dropped.
-pub struct Binary {
-    child: Child,
-    pub proxy: SocketAddr,
-    pub admin: SocketAddr,
-}
-
-impl Binary {
-    pub fn start(config: &Path) -> Binary {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_freshet"))
-            .args(["serve", "--config"])
-            .arg(config)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let (mut proxy, mut admin) = (None, None);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        while proxy.is_none() || admin.is_none() {
-            let line = lines.next().expect("it says where it is").unwrap();
-            let address =
-                |label: &str| line.trim().strip_prefix(label)?.trim().strip_prefix("http://")?.parse().ok();
-            proxy = proxy.or(address("images"));
-            admin = admin.or(address("purge API"));
-        }
-        Binary { child, proxy: proxy.unwrap(), admin: admin.unwrap() }
-    }
-
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap(); // SIGKILL
-        self.child.wait().unwrap();
-    }
-
-    /// Asks it to stop, as an operator's tools do; its exit code.
-    pub fn terminate(mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Binary {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn write_config(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("config.toml");

@@ -1,6 +1,8 @@
 //! Freshet over real sockets, from outside.
+#![allow(clippy::unwrap_used)] // A test that can't go on says so by panicking.
 
 mod caching;
+mod clients;
 mod durability;
 mod gate;
 mod origins;

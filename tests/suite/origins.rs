@@ -9,6 +9,9 @@ const TIMES: &str =
     "[fetch]\nconnect_timeout = \"500ms\"\nfirst_byte_timeout = \"300ms\"\nidle_timeout = \"300ms\"\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncache-control: max-age=60\r\n";
 
+/// What an origin does with a request.
+type Mode = Box<dyn Fn() -> Vec<Step> + Send + Sync>;
+
 #[test]
 fn broken_answer_is_never_whole_and_never_stored() {
     let ok = |rest: &str| vec![Step::Send(format!("{OK}{rest}").into())];
@@ -16,7 +19,7 @@ fn broken_answer_is_never_whole_and_never_stored() {
     let raw = |bytes: &str| vec![Step::Send(bytes.into()), Step::Close];
     let never = Gate::new();
     #[rustfmt::skip]
-    let modes: Vec<(&str, u16, Box<dyn Fn() -> Vec<Step> + Send + Sync>)> = vec![
+    let modes: Vec<(&str, u16, Mode)> = vec![
         // (what the origin does, status, its steps); 200 is a whole head whose body then breaks off.
         ("closes before its length",      200, Box::new(move || closing("content-length: 50\r\n\r\nshort"))),
         ("closes after a chunk",          200, Box::new(move || closing("transfer-encoding: chunked\r\n\r\n5\r\nshort\r\n"))),

@@ -1,0 +1,69 @@
+//! The real binary in a process of its own.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A running `freshet serve`; killed when it is dropped. Its log is the file `log` beside its config.
+pub struct Binary {
+    child: Child,
+    log: PathBuf,
+    /// Where images are.
+    pub proxy: SocketAddr,
+    /// Where the purge API is.
+    pub admin: SocketAddr,
+}
+
+impl Binary {
+    /// Starts it, and reads from its output where it listens.
+    pub fn start(config: &Path) -> Binary {
+        let log = config.with_file_name("log");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_freshet"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let (mut proxy, mut admin) = (None, None);
+        // Its output is closed when both are known: a server must live without a reader.
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        while proxy.is_none() || admin.is_none() {
+            let Some(Ok(line)) = lines.next() else {
+                panic!("it ended before it said where it is: {}", fs::read_to_string(&log).unwrap());
+            };
+            let address =
+                |label: &str| line.trim().strip_prefix(label)?.trim().strip_prefix("http://")?.parse().ok();
+            proxy = proxy.or(address("images"));
+            admin = admin.or(address("purge API"));
+        }
+        Binary { child, log, proxy: proxy.unwrap(), admin: admin.unwrap() }
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, as an operator's tools do; its exit code.
+    pub fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // It may have ended on its own.
+        let _ = self.child.wait();
+    }
+}
