@@ -104,8 +104,8 @@ fn try_out(account: &Account, key: &str, app: &App) {
     say(format!("  private key  {key}"));
     say("\nTry, in another terminal: an image (twice: a miss, then a hit), and its purge.");
     say(format!("  curl -sS -o harbour.jpg -D - '{image}'"));
-    println!(
+    say(format!(
         "  curl -sS -u {key}: -H 'content-type: application/json' -d '{{\"url\": \"{image}\"}}' {purge}"
-    );
+    ));
     say(format!("  curl -sS -u {key}: {purge}/REQUEST_ID"));
 }

@@ -3,8 +3,10 @@
 
 mod caching;
 mod clients;
+mod command_line;
 mod durability;
 mod gate;
+mod https_origin;
 mod origins;
 mod purging;
 mod streaming;

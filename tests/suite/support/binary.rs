@@ -19,10 +19,16 @@ pub struct Binary {
 impl Binary {
     /// Starts it, and reads from its output where it listens.
     pub fn start(config: &Path) -> Binary {
+        Binary::start_with(config, &[])
+    }
+
+    /// The same, with further variables of the environment.
+    pub fn start_with(config: &Path, environment: &[(&str, &str)]) -> Binary {
         let log = config.with_file_name("log");
         let mut child = Command::new(env!("CARGO_BIN_EXE_freshet"))
             .args(["serve", "--config"])
             .arg(config)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).unwrap())

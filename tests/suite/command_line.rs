@@ -1,0 +1,158 @@
+//! The command line as a person and a script meet it: exit codes, and what is said where.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::binary::Binary;
+use crate::support::origin::{Origin, image};
+
+const KEY: &str = "private_shell_0123456789";
+
+fn freshet(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_freshet"));
+    command.args(arguments).env_remove("FRESHET_KEY").output().unwrap()
+}
+
+fn said(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn write_config(folder: &Path, origin: &str, more: &str) -> String {
+    let path = folder.join("config.toml");
+    let text = format!(
+        "[proxy]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[ledger]\npath = \":memory:\"\n{more}\
+         [[accounts]]\nid = \"shop\"\nprivate_keys = [\"{KEY}\"]\nurl_endpoints = [\"http://img.test\"]\n\
+         purges_per_month = 3\norigin = \"{origin}\"\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn check_says_everything_that_is_wrong_and_exits_64() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_config(folder.path(), "http://127.0.0.1:9", "");
+    let (code, stdout, stderr) = said(&freshet(&["check", "--config", &config]));
+    assert_eq!((code, &*stderr), (Some(0), ""), "{stdout}");
+    assert!(stdout.contains("good (1 account)"), "{stdout}");
+
+    let config = write_config(folder.path(), "gopher://x", "[cache]\nmax_bytes = \"lots\"\n");
+    for command in [&["check", "--config", &config][..], &["--config", &config]] {
+        let (code, _, stderr) = said(&freshet(command));
+        assert_eq!(code, Some(64), "{command:?}");
+        assert!(stderr.contains("2 problems"), "{stderr}");
+        assert!(stderr.contains("cache.max_bytes = \"lots\": must be a size"), "{stderr}");
+        assert!(stderr.contains("accounts[0].origin = \"gopher://x\": must be a URL"), "{stderr}");
+    }
+    let (code, _, stderr) = said(&freshet(&["check", "--config", "/nowhere/config.toml"]));
+    assert_eq!(code, Some(64));
+    assert!(stderr.contains("/nowhere/config.toml can't be read"), "{stderr}");
+}
+
+#[test]
+fn check_knows_the_built_in_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_freshet")).arg("check").current_dir(folder.path()).output().unwrap();
+    let (code, stdout, stderr) = said(&output);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.starts_with("the built-in config: good"), "{stdout}");
+    assert!(stderr.contains("easily guessed"), "{stderr}");
+}
+
+#[test]
+fn purge_and_status_speak_to_a_running_server() {
+    let origin = Origin::new(|_| image("body"));
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_config(folder.path(), &format!("http://{}", origin.address), "");
+    let server = Binary::start(Path::new(&config));
+    let admin = format!("http://{}", server.admin);
+    let call = |arguments: &[&str]| {
+        let server = ["--config", &config, "--admin", &admin, "--key", KEY];
+        said(&freshet(&[arguments, &server].concat()))
+    };
+    let (code, stdout, stderr) = call(&["purge", "http://img.test/a/b.jpg", "http://img.test/a/b/*"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let lines: Vec<_> = stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{stdout}");
+    assert!(lines[1].starts_with("Completed  ") && lines[1].ends_with(" http://img.test/a/b/*"), "{stdout}");
+    let id = lines[0].split_whitespace().nth(1).unwrap();
+    assert_eq!(call(&["status", id]), (Some(0), "Completed\n".into(), String::new()));
+
+    let (code, _, stderr) = call(&["status", "0123456789abcdef01234567"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("No request found for this requestId."), "{stderr}");
+
+    // One is refused with its reason, the other is purged all the same; then the allowance is used up.
+    let (code, stdout, stderr) = call(&["purge", "http://img.test/a*", "http://img.test/c.jpg"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("refused    http://img.test/a*: The URL is not valid"), "{stderr}");
+    assert!(
+        stderr.contains("1 of 2 refused") && stdout.contains("http://img.test/c.jpg"),
+        "{stdout}{stderr}"
+    );
+    let (code, _, stderr) = call(&["purge", "http://img.test/d.jpg"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("(429)"), "{stderr}");
+}
+
+#[test]
+fn purge_without_a_server_or_a_key_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_config(folder.path(), "http://127.0.0.1:9", "");
+    let url = "http://img.test/a.jpg";
+    let (code, _, stderr) =
+        said(&freshet(&["purge", "--config", &config, "--admin", "http://127.0.0.1:9", url]));
+    assert_eq!(code, Some(64));
+    assert!(stderr.contains("no private key") && stderr.contains("FRESHET_KEY"), "{stderr}");
+    let unreachable = ["purge", "--config", &config, "--admin", "http://127.0.0.1:9", "--key", KEY, url];
+    let (code, _, stderr) = said(&freshet(&unreachable));
+    assert_eq!(code, Some(69));
+    assert!(stderr.contains("no answer from the admin listener at http://127.0.0.1:9"), "{stderr}");
+    assert!(!stderr.contains(KEY), "the key is printed: {stderr}");
+}
+
+#[test]
+fn help_and_version_are_there_and_odd_words_are_refused() {
+    let (code, stdout, _) = said(&freshet(&["--help"]));
+    assert_eq!(code, Some(0));
+    for word in ["serve", "check", "purge", "status", "demo-origin", "--config"] {
+        assert!(stdout.contains(word), "{stdout}");
+    }
+    let (code, stdout, _) = said(&freshet(&["--version"]));
+    assert_eq!((code, &*stdout), (Some(0), concat!("freshet ", env!("CARGO_PKG_VERSION"), "\n")));
+    assert_eq!(said(&freshet(&["launch"])).0, Some(2));
+    assert_eq!(said(&freshet(&["purge"])).0, Some(2));
+}
+
+#[test]
+fn log_is_json_where_the_config_says_so_and_names_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        write_config(folder.path(), "http://127.0.0.1:9", "[log]\nformat = \"json\"\nlevel = \"debug\"\n");
+    let server = Binary::start(Path::new(&config));
+    let mut client = crate::support::client::Client::connect(server.proxy);
+    let target = "/%0a%1b[2J.jpg";
+    assert_eq!(client.request("GET", "img.test", target, &[]).status, 502);
+    let admin = format!("http://{}", server.admin);
+    freshet(&[
+        "purge",
+        "--config",
+        &config,
+        "--admin",
+        &admin,
+        "--key",
+        "private_wrong_0123456789",
+        "http://img.test/a",
+    ]);
+    let log = server.log();
+    assert_eq!(server.terminate(), Some(0));
+    assert!(log.lines().count() >= 1, "{log}");
+    for line in log.lines() {
+        let line: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line["level"].is_string(), "{line}");
+    }
+    assert!(!log.contains(KEY) && !log.contains("private_wrong"), "{log}");
+}
