@@ -6,7 +6,8 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderName, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::cache_control::ResponseDirectives;
 use super::policy::{Forwarding, Policy, SetCookie};
@@ -100,6 +101,22 @@ pub fn stored(
     fields
 }
 
+/// The same fields with values of their own, in one allocation. As they arrive, values are slices of a
+/// connection's read buffer: stored so, a few bytes would keep many thousand.
+pub fn detached(fields: &HeaderMap) -> HeaderMap {
+    let mut bytes = Vec::with_capacity(fields.values().map(HeaderValue::len).sum());
+    fields.values().for_each(|value| bytes.extend_from_slice(value.as_bytes()));
+    let bytes = Bytes::from(bytes);
+    let mut own = HeaderMap::with_capacity(fields.keys_len());
+    let mut from = 0;
+    for (name, value) in fields {
+        let slice = bytes.slice(from..from + value.len());
+        from += value.len();
+        own.append(name, HeaderValue::from_maybe_shared(slice).expect("these bytes were a value before"));
+    }
+    own
+}
+
 /// The fields of a response that is passed on and not stored. A length that is repeated, or stands beside a
 /// transfer coding, is repaired or dropped (RFC 9112 §6.3).
 pub fn forwarded(headers: &HeaderMap, policy: &Policy) -> HeaderMap {
@@ -172,6 +189,20 @@ mod tests {
 
     fn assert_fields(found: &HeaderMap, expected: &str, case: &str) {
         assert_eq!(table::shown(found), table::shown(&table::headers(expected)), "{case}");
+    }
+
+    #[test]
+    fn detached_fields_are_the_same_in_memory_of_their_own() {
+        let arrived = Bytes::from("a // b".repeat(1000));
+        let mut fields = HeaderMap::new();
+        for range in [0..1, 5..6, 11..12] {
+            fields.append("x", HeaderValue::from_maybe_shared(arrived.slice(range)).unwrap());
+        }
+        fields.insert("y", HeaderValue::from_static(""));
+        let own = detached(&fields);
+        assert_eq!(own, fields);
+        drop(fields);
+        assert!(arrived.is_unique(), "a stored value keeps the buffer that it arrived in");
     }
 
     #[test]

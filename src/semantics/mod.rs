@@ -98,7 +98,7 @@ fn fill(
     if status == StatusCode::PARTIAL_CONTENT && part.is_none() {
         return Err(NotStorable::Part);
     }
-    let fields = fields::stored(headers, &stated.directives, policy, response_wall);
+    let fields = fields::detached(&fields::stored(headers, &stated.directives, policy, response_wall));
     let validators = Validators::read(&fields, response_wall);
     let freshness = Freshness::new(status, headers, &stated, policy, response_wall, age_at_store);
     if validators.is_empty() && freshness.needs_validation_from_the_start() {

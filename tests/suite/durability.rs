@@ -144,3 +144,53 @@ fn second_server_on_the_same_port_or_ledger_is_refused_with_a_clear_error() {
     let error = String::from_utf8_lossy(&third.stderr).into_owned();
     assert!(!third.status.success() && error.contains("another process listens there"), "{error}");
 }
+
+#[test]
+fn full_disk_stops_no_purge_and_is_shown_until_it_has_room() {
+    let alone = Command::new("unshare").args(["-m", "true"]).status();
+    if !alone.is_ok_and(|status| status.success()) {
+        let said = writeln!(
+            std::io::stderr(),
+            "skipped, a small disk needs root and `unshare` (Debian: util-linux)"
+        );
+        return said.unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let config = write_config(folder.path());
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("purges.redb", "disk/purges.redb")).unwrap();
+    let mut command = Command::new("unshare");
+    command.args([
+        "-m",
+        "sh",
+        "-c",
+        "mount -t tmpfs -o size=4m tmpfs \"$1\" && exec \"$2\" --config \"$3\"",
+        "sh",
+    ]);
+    command.arg(&disk).arg(env!("CARGO_BIN_EXE_freshet")).arg(&config);
+    let server = Binary::run(command, &config);
+    let (sent, urls) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let purge = || purge_one(server.admin, &urls, &sent).expect("every purge is accepted");
+    let health =
+        || Client::connect(server.admin).request("GET", &server.admin.to_string(), "/healthz", &[]).text();
+    purge();
+    assert_eq!(health(), r#"{"status":"ok"}"#);
+
+    let filler = std::path::PathBuf::from(format!("/proc/{}/root{}/filler", server.pid(), disk.display()));
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    for _ in 0..1000 {
+        purge();
+        if health().contains("degraded") {
+            break;
+        }
+    }
+    assert!(health().contains("the disk is full"), "{}", health());
+    (0..20).for_each(|_| drop(purge()));
+    drop(file); // Open, it would keep its room.
+    std::fs::remove_file(&filler).unwrap();
+    crate::support::wait_until("the disk takes writes again", || health() == r#"{"status":"ok"}"#);
+    purge();
+}

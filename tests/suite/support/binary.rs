@@ -24,11 +24,15 @@ impl Binary {
 
     /// The same, with further variables of the environment.
     pub fn start_with(config: &Path, environment: &[(&str, &str)]) -> Binary {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freshet"));
+        command.args(["serve", "--config"]).arg(config).envs(environment.iter().copied());
+        Binary::run(command, config)
+    }
+
+    /// A command that becomes the server.
+    pub fn run(mut command: Command, config: &Path) -> Binary {
         let log = config.with_file_name("log");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_freshet"))
-            .args(["serve", "--config"])
-            .arg(config)
-            .envs(environment.iter().copied())
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).unwrap())
@@ -47,6 +51,10 @@ impl Binary {
             admin = admin.or(address("purge API"));
         }
         Binary { child, log, proxy: proxy.unwrap(), admin: admin.unwrap() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn log(&self) -> String {
