@@ -295,6 +295,12 @@ impl Fences {
         }
     }
 
+    /// The sweeper's next job, if there is one: for tests that sweep by hand.
+    #[cfg(test)]
+    pub fn ready_job(&self) -> Option<Job> {
+        self.state.lock().next_job()
+    }
+
     /// Whether the fence is still alive, and not folded into a wider one.
     pub fn is_alive(&self, number: u64) -> bool {
         self.state.lock().find_mut(number).is_some()

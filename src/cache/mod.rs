@@ -16,6 +16,10 @@ mod fence;
 mod flight;
 mod index;
 mod markers;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod races;
 mod store;
 
 use std::sync::Arc;
@@ -207,15 +211,23 @@ impl Cache {
         loop {
             match self.fences.next_job() {
                 Job::Close => return,
-                Job::First { number, span, epoch } => {
-                    self.markers.clear_span(&span);
-                    let freed = self.sweep(number, &span, epoch);
-                    self.fences.swept(number, freed);
-                }
-                Job::Last { number, span, epoch } => {
-                    self.sweep(number, &span, epoch);
-                    self.fences.retire(number);
-                }
+                job => self.work(job),
+            }
+        }
+    }
+
+    /// Does one job of the sweeper's, and reports it.
+    fn work(&self, job: Job) {
+        match job {
+            Job::Close => {}
+            Job::First { number, span, epoch } => {
+                self.markers.clear_span(&span);
+                let freed = self.sweep(number, &span, epoch);
+                self.fences.swept(number, freed);
+            }
+            Job::Last { number, span, epoch } => {
+                self.sweep(number, &span, epoch);
+                self.fences.retire(number);
             }
         }
     }

@@ -7,6 +7,7 @@ mod command_line;
 mod durability;
 mod gate;
 mod https_origin;
+mod oracle;
 mod origins;
 mod purging;
 mod streaming;

@@ -1,0 +1,676 @@
+//! The cache against a naive model, in one thread: random requests, fetches held open and ended in any order,
+//! purges, sweeps run by hand a job at a time, evictions and clock steps.
+//!
+//! The model is a list of variants for each key, newest first, the step at which each variant's fetch began,
+//! and the step of the last purge that named each key. Checked both ways at every step: what the cache serves
+//! is the very variant that the model would, and what the model would serve is found, unless it may have been
+//! evicted, or a fold of fences may have purged more than was asked. Joins and commits are predicted exactly,
+//! by the same two exceptions. After each sequence nothing is left behind, and a walk over the index finds
+//! nothing that a purge covers.
+//!
+//! `FRESHET_MODEL_SEQUENCES=10000` runs more of them, `FRESHET_MODEL_SEED=7` one alone, with its steps
+//! printed. Interleavings within a step need threads: `races.rs`.
+//!
+//! | broken on purpose                                        | here     |
+//! |----------------------------------------------------------|----------|
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::*;
+use crate::key::{Endpoints, examples};
+use crate::limits::{FENCES_MAX, PASS_MARKER_TIME, VARIANTS_MAX};
+use crate::semantics::policy::Policy;
+use crate::semantics::{self, RequestFacts};
+
+/// Sequences of a normal run.
+const SEQUENCES: u64 = 300;
+/// Request fields that the model tells apart: more than a resource has room for.
+const ACCEPTS: usize = VARIANTS_MAX + 4;
+
+/// A small generator of numbers that look random (SplitMix64): the same for a seed everywhere.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub fn one_in(&mut self, count: usize) -> bool {
+        self.below(count) == 0
+    }
+}
+
+/// What a purge by the account with this index names: paths are below its endpoint.
+pub fn target(account: usize, path: &str) -> Target {
+    let accounts = examples::accounts();
+    let url = format!("http://img.test/{}/{path}", accounts[account].id);
+    Target::parse(&url, account, &Endpoints::new(&accounts)).unwrap()
+}
+
+/// A key of that account.
+pub fn key(account: usize, path: &str) -> Key {
+    match target(account, path) {
+        Target::Url(key) => key,
+        Target::Prefix(_) => panic!("{path} is no key"),
+    }
+}
+
+/// The fields of a request that accepts this and nothing else.
+pub fn fields(accept: usize) -> HeaderMap {
+    let value = HeaderValue::from_str(&format!("image/x{accept}")).unwrap();
+    HeaderMap::from_iter([(header::ACCEPT, value)])
+}
+
+/// What is stored of a response to `fields`, with or without Vary.
+pub fn planned(fields: &HeaderMap, vary: bool, clock: &Clock) -> semantics::Fill {
+    let mut response = HeaderMap::new();
+    response.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/webp"));
+    response.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+    response.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    if vary {
+        response.insert(header::VARY, HeaderValue::from_static("Accept"));
+    }
+    let req = RequestFacts { method: &Method::GET, headers: fields };
+    semantics::plan(&req, StatusCode::OK, &response, &Policy::image(), clock.wall(), Duration::ZERO).unwrap()
+}
+
+/// The variant that a fetch brought.
+pub fn variant(lead: &Lead, fill: &semantics::Fill, body: Body, clock: &Clock) -> Arc<Variant> {
+    Arc::new(Variant {
+        epoch: lead.epoch(),
+        received: clock.now(),
+        freshness: fill.freshness,
+        selection: fill.selection.clone(),
+        validators: fill.validators.clone(),
+        status: StatusCode::OK,
+        fields: fill.fields.clone(),
+        body,
+    })
+}
+
+/// A shared response's head.
+pub fn head(fill: &semantics::Fill, stored: bool) -> Arc<Head> {
+    Arc::new(Head {
+        status: StatusCode::OK,
+        fields: fill.fields.clone(),
+        bytes: None,
+        selection: fill.selection.clone(),
+        validators: fill.validators.clone(),
+        age: 0,
+        stored,
+    })
+}
+
+pub fn text(body: &Body) -> String {
+    body.pieces().iter().map(|piece| String::from_utf8_lossy(piece)).collect()
+}
+
+/// What a flight's landing is now, if it has landed.
+pub fn landing(reader: &Reader) -> Option<Landing> {
+    match std::pin::pin!(reader.landing()).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(landing) => Some(landing),
+        Poll::Pending => None,
+    }
+}
+
+/// All that a reader gets of a flight that has ended.
+fn read(reader: &mut Reader) -> Result<String, Failure> {
+    let mut text = String::new();
+    loop {
+        match reader.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Ok(piece))) => text.push_str(&String::from_utf8_lossy(&piece)),
+            Poll::Ready(Some(Err(failure))) => return Err(failure),
+            Poll::Ready(None) => return Ok(text),
+            Poll::Pending => panic!("the flight has ended"),
+        }
+    }
+}
+
+/// A shape of sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// Few keys, all the room they need: everything is predicted exactly.
+    Roomy,
+    /// Room for a handful of resources.
+    Tight,
+    /// More purges alive at once than there may be fences: some are folded.
+    Storm,
+    /// More keys than one slice of a sweep.
+    Wide,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    LookUp,
+    Request,
+    FetchAlone,
+    Land,
+    End,
+    PurgeUrl,
+    PurgePrefix,
+    TakeJob,
+    Work,
+    Mark,
+    Discard,
+    ClockStep,
+    Settle,
+    FollowerLeaves,
+}
+
+/// Every step, with the least and the most weight that a seed may give it.
+const STEPS: [(Step, usize, usize); 14] = [
+    (Step::LookUp, 4, 20),
+    (Step::Request, 4, 20),
+    (Step::FetchAlone, 0, 3),
+    (Step::Land, 1, 10),
+    (Step::End, 2, 20),
+    (Step::PurgeUrl, 1, 8),
+    (Step::PurgePrefix, 1, 4),
+    (Step::TakeJob, 0, 8),
+    (Step::Work, 1, 8),
+    (Step::Mark, 0, 2),
+    (Step::Discard, 0, 3),
+    (Step::ClockStep, 0, 2),
+    (Step::Settle, 0, 2),
+    (Step::FollowerLeaves, 0, 3),
+];
+
+/// A variant of the model's.
+struct Known {
+    variant: Arc<Variant>,
+    text: String,
+    /// The step at which its fetch began.
+    begun: u64,
+}
+
+/// A fetch that is under way.
+struct Fetch {
+    key: usize,
+    fields: HeaderMap,
+    begun: u64,
+    /// Whether a request may join it, as far as it alone is concerned.
+    open: bool,
+    /// What the origin answers.
+    fill: semantics::Fill,
+    landed: bool,
+    /// What it found after its ticket.
+    base: Option<Arc<Variant>>,
+    text: String,
+    lead: Lead,
+    readers: Vec<Reader>,
+}
+
+/// The cache and what is known of it.
+struct Model {
+    random: Random,
+    shape: Shape,
+    clock: Clock,
+    cache: Arc<Cache>,
+    keys: Vec<Key>,
+    urls: Vec<Target>,
+    prefixes: Vec<Target>,
+    accepts: usize,
+    /// Newest first.
+    variants: Vec<Vec<Known>>,
+    /// The step of the last purge that named the key; 0 for none.
+    purged: Vec<u64>,
+    markers: BTreeMap<usize, Moment>,
+    fetches: Vec<Fetch>,
+    job: Option<Job>,
+    step: u64,
+    purges: usize,
+    told: Arc<AtomicUsize>,
+    /// Whether a fold may have purged more than was asked.
+    folded: bool,
+    served: u64,
+    loud: bool,
+}
+
+impl Model {
+    fn new(seed: u64, loud: bool) -> Model {
+        let mut random = Random::new(seed);
+        let shape = match random.below(8) {
+            0 => Shape::Storm,
+            1 => Shape::Wide,
+            2 | 3 => Shape::Tight,
+            _ => Shape::Roomy,
+        };
+        let (demo, neighbour) = (examples::DEMO, 2);
+        let mut paths: Vec<(usize, String)> = Vec::new();
+        for folder in ["p/q/", "p/q/deep/", "p/qq/"] {
+            for name in ["a.jpg", "a.jpg?tr=w-1", "ab.jpg", "b.jpg"] {
+                paths.push((demo, format!("{folder}{name}")));
+            }
+        }
+        paths.push((neighbour, "p/q/a.jpg".into()));
+        let more = match shape {
+            Shape::Wide => 2 * crate::limits::SWEEP_SLICE_KEYS + 100,
+            Shape::Storm => 2 * FENCES_MAX,
+            Shape::Roomy | Shape::Tight => 0,
+        };
+        paths.extend((0..more).map(|at| (demo, format!("p/many/{at:04}.jpg"))));
+        let prefixes = ["p/q/*", "p/q/a*", "p/q/a.jpg*", "p/q/deep/*", "p/q*", "p/many/*", "p/many/00*"];
+        let mut prefixes: Vec<Target> = prefixes.iter().map(|path| target(demo, path)).collect();
+        prefixes.push(target(neighbour, "p/q/*"));
+        let clock = Clock::manual(1_700_000_000);
+        let max_bytes = if shape == Shape::Tight { 8 * 1024 } else { 64 * 1024 * 1024 };
+        Model {
+            accepts: if random.one_in(4) { ACCEPTS } else { 3 },
+            random,
+            shape,
+            cache: Cache::new(max_bytes, clock.clone()),
+            clock,
+            keys: paths.iter().map(|(account, path)| key(*account, path)).collect(),
+            urls: paths.iter().map(|(account, path)| target(*account, path)).collect(),
+            prefixes,
+            variants: paths.iter().map(|_| Vec::new()).collect(),
+            purged: vec![0; paths.len()],
+            markers: BTreeMap::new(),
+            fetches: Vec::new(),
+            job: None,
+            step: 1,
+            purges: 0,
+            told: Arc::default(),
+            folded: false,
+            served: 0,
+            loud,
+        }
+    }
+
+    fn run(&mut self, steps: usize) {
+        let weights: Vec<usize> = STEPS
+            .iter()
+            .map(|(step, least, most)| match (step, self.shape) {
+                (Step::PurgeUrl, Shape::Storm) => 60,
+                (Step::Work, Shape::Storm) => 1,
+                _ => least + self.random.below(most - least + 1),
+            })
+            .collect();
+        if self.shape == Shape::Wide {
+            (0..self.keys.len()).for_each(|key| self.fill(key));
+        }
+        let all: usize = weights.iter().sum();
+        for _ in 0..steps {
+            let mut drawn = self.random.below(all);
+            let at = weights.iter().position(|weight| {
+                let found = drawn < *weight;
+                drawn = drawn.saturating_sub(*weight);
+                found
+            });
+            self.step += 1;
+            self.take(STEPS[at.unwrap()].0);
+        }
+        self.come_to_rest();
+    }
+
+    fn take(&mut self, step: Step) {
+        let anywhere = self.shape == Shape::Storm || self.random.one_in(4);
+        let near = if anywhere { self.keys.len() } else { self.keys.len().min(16) };
+        let key = self.random.below(near);
+        let accept = self.random.below(self.accepts);
+        if self.loud {
+            println!("{:4} {step:?} {} x{accept}", self.step, self.keys[key]);
+        }
+        match step {
+            Step::LookUp => self.look_up(key, accept),
+            Step::Request => self.request(key, accept),
+            Step::FetchAlone => {
+                let fields = fields(accept);
+                let (lead, reader) = self.cache.fetch_alone(&self.keys[key], &fields);
+                self.lead(key, fields, false, lead, reader);
+            }
+            Step::Land => self.land(),
+            Step::End if self.fetches.is_empty() => {}
+            Step::End => {
+                let at = self.random.below(self.fetches.len());
+                let fetch = self.fetches.swap_remove(at);
+                self.end(fetch);
+            }
+            Step::PurgeUrl => self.purge(self.urls[key].clone()),
+            Step::PurgePrefix => {
+                let at = self.random.below(self.prefixes.len());
+                self.purge(self.prefixes[at].clone());
+            }
+            Step::TakeJob => self.take_job(),
+            Step::Work => {
+                self.take_job();
+                self.work();
+            }
+            Step::Mark => {
+                self.cache.mark_not_storable(&self.keys[key]);
+                self.markers.insert(key, self.clock.now().plus(PASS_MARKER_TIME));
+            }
+            Step::Discard => self.discard(key),
+            Step::ClockStep => self.clock.advance(Duration::from_secs(self.random.below(90) as u64)),
+            Step::Settle => self.cache.settle(),
+            Step::FollowerLeaves => {
+                if let Some(fetch) = self.fetches.iter_mut().find(|fetch| fetch.readers.len() > 1) {
+                    fetch.readers.pop();
+                }
+            }
+        }
+    }
+
+    fn is_purged(&self, key: usize, begun: u64) -> bool {
+        self.purged[key] > begun
+    }
+
+    /// Whether something may be gone that nobody asked to purge.
+    fn may_lack(&self) -> bool {
+        self.folded || self.shape == Shape::Tight
+    }
+
+    fn look_up(&mut self, key: usize, accept: usize) {
+        let fields = fields(accept);
+        let left: Vec<&Known> =
+            self.variants[key].iter().filter(|known| !self.is_purged(key, known.begun)).collect();
+        let matching: Vec<&&Known> =
+            left.iter().filter(|known| known.variant.selection.matches(&fields)).collect();
+        match self.cache.look_up(&self.keys[key], &fields) {
+            Lookup::Found(found) => {
+                let at = matching.iter().position(|known| Arc::ptr_eq(&known.variant, &found));
+                let Some(at) = at else {
+                    panic!("{}: {} was served, which a purge covers", self.keys[key], text(&found.body))
+                };
+                // A fold may have taken newer variants, whose fetches began earlier.
+                assert!(at == 0 || self.folded, "{}: an older variant was served", self.keys[key]);
+                assert_eq!(text(&found.body), matching[at].text, "{}", self.keys[key]);
+                self.served += 1;
+            }
+            other if self.may_lack() => drop(other),
+            Lookup::OtherVariants => {
+                assert!(matching.is_empty() && !left.is_empty(), "{} is lost", self.keys[key]);
+            }
+            Lookup::Absent => assert!(left.is_empty(), "{} is lost", self.keys[key]),
+        }
+        // The index before the store: a get may make the store evict what it returned.
+        let span = Span::Exact(self.keys[key].as_str().into());
+        let pairs = self.cache.store.index().slice(&span, None);
+        if let Some(stored) = self.cache.store.get(&self.keys[key]) {
+            assert!(pairs.iter().any(|pair| pair.id() == stored.id()), "{} has no pair", self.keys[key]);
+        }
+    }
+
+    fn request(&mut self, key: usize, accept: usize) {
+        let fields = fields(accept);
+        let alike_alone = self.random.one_in(4);
+        let now = self.clock.now();
+        let marked = self.markers.get(&key).is_some_and(|until| *until > now);
+        let joinable = self.fetches.iter().enumerate().filter(|(_, fetch)| {
+            !marked
+                && fetch.open
+                && fetch.key == key
+                && !self.is_purged(key, fetch.begun)
+                && match fetch.landed {
+                    _ if fetch.fields == fields => true,
+                    false => !alike_alone,
+                    true => fetch.fill.selection.matches(&fields),
+                }
+        });
+        // Of several, the one that was opened first.
+        let expected = joinable.min_by_key(|(_, fetch)| fetch.begun).map(|(at, _)| at);
+        match (self.cache.join(&self.keys[key], &fields, alike_alone), expected) {
+            (Join::Follow(reader), Some(at)) => self.fetches[at].readers.push(reader),
+            (Join::Follow(_), None) => panic!("{}: a fetch was joined that is too old", self.keys[key]),
+            (Join::Lead(..), Some(_)) if !self.folded => panic!("{}: a fetch was not joined", self.keys[key]),
+            (Join::Lead(lead, reader), _) => self.lead(key, fields, !marked, lead, reader),
+        }
+    }
+
+    fn lead(&mut self, key: usize, fields: HeaderMap, open: bool, lead: Lead, reader: Reader) {
+        let base = match self.cache.look_up(&self.keys[key], &fields) {
+            Lookup::Found(found) => Some(found),
+            Lookup::OtherVariants | Lookup::Absent => None,
+        };
+        let fill = planned(&fields, !self.random.one_in(4), &self.clock);
+        let text = format!("{} at {}", self.keys[key], self.step);
+        let begun = self.step;
+        let readers = vec![reader];
+        self.fetches.push(Fetch { key, fields, begun, open, fill, landed: false, base, text, lead, readers });
+    }
+
+    /// The head of one fetch comes.
+    fn land(&mut self) {
+        let stored = !self.random.one_in(5);
+        let Some(fetch) = self.fetches.iter_mut().find(|fetch| !fetch.landed) else { return };
+        fetch.lead.land(Landing::Shared(head(&fetch.fill, stored)));
+        fetch.landed = true;
+        fetch.open &= stored;
+    }
+
+    fn end(&mut self, mut fetch: Fetch) {
+        if fetch.landed && !fetch.lead.is_active() {
+            fetch.lead.append(Bytes::from(fetch.text.clone()));
+            fetch.lead.show();
+            fetch.lead.finish(Ok(()));
+            return all_read(&mut fetch.readers, &Ok(fetch.text));
+        }
+        let renews = fetch.base.is_some() && !fetch.landed;
+        match self.random.below(10) {
+            0 => {
+                drop(fetch.lead);
+                all_read(&mut fetch.readers, &Err(Failure::Abandoned));
+            }
+            1 if !fetch.landed => {
+                fetch.lead.land(Landing::Failed(Failure::Connect));
+                fetch.lead.finish(Err(Failure::Connect));
+                all_read(&mut fetch.readers, &Err(Failure::Connect));
+            }
+            2 => {
+                fetch.lead.stop_storing();
+                assert!(!fetch.lead.is_active());
+            }
+            3..6 if renews => self.renew(fetch),
+            _ => self.store(fetch),
+        }
+    }
+
+    /// The whole came.
+    fn store(&mut self, mut fetch: Fetch) {
+        if !fetch.landed {
+            fetch.lead.land(Landing::Shared(head(&fetch.fill, true)));
+        }
+        fetch.lead.append(Bytes::from(fetch.text.clone()));
+        let stored = variant(&fetch.lead, &fetch.fill, fetch.lead.body(), &self.clock);
+        self.commit(fetch.key, fetch.begun, &fetch.lead, stored, fetch.text.clone());
+        fetch.lead.show();
+        fetch.lead.finish(Ok(()));
+        all_read(&mut fetch.readers, &Ok(fetch.text));
+    }
+
+    /// The origin said that the base is still good: the same body, with the new ticket.
+    fn renew(&mut self, mut fetch: Fetch) {
+        let base = fetch.base.take().unwrap();
+        let renewed = Arc::new(Variant {
+            epoch: fetch.lead.epoch(),
+            received: self.clock.now(),
+            ..Variant::clone(&base)
+        });
+        self.commit(fetch.key, fetch.begun, &fetch.lead, renewed.clone(), text(&base.body));
+        fetch.lead.land(Landing::Renewed(renewed.clone()));
+        fetch.lead.finish(Ok(()));
+        for reader in &fetch.readers {
+            let landed = landing(reader);
+            assert!(matches!(landed, Some(Landing::Renewed(got)) if Arc::ptr_eq(&got, &renewed)));
+        }
+    }
+
+    fn commit(&mut self, key: usize, begun: u64, lead: &Lead, variant: Arc<Variant>, text: String) {
+        let purged = self.is_purged(key, begun);
+        match self.cache.commit(lead, variant.clone()) {
+            Commit::Stored => assert!(!purged, "{text} was stored, which a purge covers"),
+            Commit::Purged if self.folded => return,
+            Commit::Purged => return assert!(purged, "{text} was not stored"),
+        }
+        self.markers.remove(&key);
+        let last = self.purged[key];
+        let variants = &mut self.variants[key];
+        variants.retain(|known| known.begun >= last && known.variant.selection != variant.selection);
+        variants.insert(0, Known { variant, text, begun });
+        variants.truncate(VARIANTS_MAX);
+    }
+
+    /// A fetch from its start to its end.
+    fn fill(&mut self, key: usize) {
+        let fields = fields(0);
+        let Join::Lead(lead, reader) = self.cache.join(&self.keys[key], &fields, false) else { return };
+        self.lead(key, fields, true, lead, reader);
+        let fetch = self.fetches.pop().unwrap();
+        self.store(fetch);
+    }
+
+    fn purge(&mut self, target: Target) {
+        for (key, purged) in self.keys.iter().zip(&mut self.purged) {
+            if target.covers(key) {
+                *purged = self.step;
+            }
+        }
+        let told = self.told.clone();
+        self.cache.purge(
+            target,
+            Box::new(move |_| {
+                told.fetch_add(1, Ordering::SeqCst);
+            }),
+        );
+        self.purges += 1;
+        self.folded |= self.cache.figures().fences >= FENCES_MAX;
+        assert!(self.cache.figures().fences <= FENCES_MAX);
+    }
+
+    fn take_job(&mut self) {
+        if self.job.is_none() {
+            self.job = self.cache.fences.ready_job();
+        }
+    }
+
+    fn work(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        if let Job::First { span, .. } = &job {
+            let keys = &self.keys;
+            self.markers.retain(|key, _| !span.covers(keys[*key].as_str()));
+        }
+        if let Job::Last { span, epoch, .. } = &job {
+            let mut older = self.fetches.iter().filter(|fetch| {
+                fetch.lead.is_active()
+                    && fetch.lead.epoch() < *epoch
+                    && span.covers(self.keys[fetch.key].as_str())
+            });
+            assert!(older.next().is_none(), "{span:?} did not wait for a fetch");
+        }
+        self.cache.work(job);
+    }
+
+    fn discard(&mut self, key: usize) {
+        let variants = &mut self.variants[key];
+        if !variants.is_empty() {
+            let at = self.random.below(variants.len());
+            let known = variants.remove(at);
+            self.cache.discard(&self.keys[key], &known.variant);
+        }
+    }
+
+    fn come_to_rest(&mut self) {
+        while let Some(fetch) = self.fetches.pop() {
+            self.step += 1;
+            self.end(fetch);
+        }
+        self.take_job();
+        while self.job.is_some() {
+            self.work();
+            self.take_job();
+        }
+        self.cache.settle();
+        let figures = self.cache.figures();
+        assert_eq!((figures.fences, figures.tickets, figures.flights), (0, 0, 0), "something is left behind");
+        assert_eq!(figures.entries, figures.indexed as u64, "index and store differ");
+        assert_eq!(self.told.load(Ordering::SeqCst), self.purges, "every purge is told of its sweep, once");
+        let mut cursor: Option<Arc<Resource>> = None;
+        loop {
+            let slice = self.cache.store.index().slice(&Span::Prefix("".into()), cursor.as_deref());
+            let Some(last) = slice.last() else { break };
+            cursor = Some(last.clone());
+            slice.iter().for_each(|resource| self.check_stored(resource));
+        }
+        for key in 0..self.keys.len() {
+            for accept in 0..self.accepts.min(3) {
+                self.look_up(key, accept);
+            }
+        }
+    }
+
+    fn check_stored(&self, resource: &Arc<Resource>) {
+        let stored = self.cache.store.get(resource.key()).unwrap();
+        assert!(Arc::ptr_eq(&stored, resource), "{}: a pair of what is not stored", resource.key());
+        let key = self.keys.iter().position(|key| key == resource.key()).unwrap();
+        for variant in resource.variants() {
+            let known = self.variants[key].iter().find(|known| Arc::ptr_eq(&known.variant, variant));
+            let known = known.unwrap_or_else(|| panic!("{}: a variant from nowhere", resource.key()));
+            assert!(!self.is_purged(key, known.begun), "{} outlived its purge", known.text);
+        }
+    }
+}
+
+fn all_read(readers: &mut [Reader], expected: &Result<String, Failure>) {
+    for reader in readers {
+        assert!(landing(reader).is_some(), "who waits is told");
+        assert_eq!(read(reader), *expected, "every reader of a fetch gets what it brought");
+    }
+}
+
+/// Says which seed failed.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("failed at seed {0}; alone: FRESHET_MODEL_SEED={0}", self.0);
+        }
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+}
+
+#[test]
+fn cache_serves_what_the_naive_model_serves() {
+    let alone = number("FRESHET_MODEL_SEED");
+    let seeds = match alone {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("FRESHET_MODEL_SEQUENCES").unwrap_or(SEQUENCES),
+    };
+    let (mut served, mut purges, mut folds) = (0, 0, 0);
+    for number in seeds {
+        let seed = Seed(number);
+        let mut model = Model::new(seed.0, alone.is_some());
+        let steps = 200 + model.random.below(400);
+        model.run(steps);
+        served += model.served;
+        purges += model.purges;
+        folds += usize::from(model.folded);
+    }
+    println!("{served} served, {purges} purges, fences folded in {folds} sequences");
+    assert!(
+        alone.is_some() || (served > 1000 && purges > 1000 && folds > 0),
+        "the sequences are worth their time"
+    );
+}

@@ -1,0 +1,205 @@
+//! The cache under threads: the interleavings within a step, which `model.rs` can't reach.
+//!
+//! Each key has a version, raised before a purge that names it and required of every request that begins after
+//! the purge has returned. Requests look up, join, fetch (the version is read after the ticket, as an origin
+//! would), renew and commit; the sweeper runs; the store is so small that it evicts. The machine's own
+//! preemption finds the windows: more threads than cores, and every purge is a chance.
+//!
+//! | broken on purpose                                        | here     |
+//! |----------------------------------------------------------|----------|
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::model::{Random, fields, head, key, landing, planned, target, text, variant};
+use super::*;
+use crate::key::examples::DEMO;
+
+const READERS: u64 = 4;
+const PURGERS: u64 = 2;
+/// Requests of all readers.
+const REQUESTS: u64 = 300_000;
+/// The longest that they may take, whatever the machine.
+const TIME: Duration = Duration::from_secs(60);
+/// Keys in each of two folders.
+const KEYS: usize = 6;
+
+struct Races {
+    clock: Clock,
+    cache: Arc<Cache>,
+    keys: Vec<Key>,
+    urls: Vec<Target>,
+    folders: Vec<Target>,
+    /// What the origin has.
+    versions: Vec<AtomicU64>,
+    /// What a request that begins now must get, at least.
+    required: Vec<AtomicU64>,
+    requests: AtomicU64,
+    hits: AtomicU64,
+    stale: Mutex<Vec<String>>,
+    end: Instant,
+}
+
+impl Races {
+    fn new() -> Races {
+        let paths: Vec<String> =
+            (0..2 * KEYS).map(|at| format!("p/folder-{}/{}.jpg", at / KEYS, at % KEYS)).collect();
+        let clock = Clock::manual(1_700_000_000);
+        Races {
+            cache: Cache::new(8 * 1024, clock.clone()),
+            clock,
+            keys: paths.iter().map(|path| key(DEMO, path)).collect(),
+            urls: paths.iter().map(|path| target(DEMO, path)).collect(),
+            folders: (0..2).map(|folder| target(DEMO, &format!("p/folder-{folder}/*"))).collect(),
+            versions: paths.iter().map(|_| AtomicU64::new(1)).collect(),
+            required: paths.iter().map(|_| AtomicU64::new(0)).collect(),
+            requests: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            stale: Mutex::new(Vec::new()),
+            end: Instant::now() + TIME,
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.requests.load(Ordering::SeqCst) < REQUESTS
+            && Instant::now() < self.end
+            && self.stale.lock().unwrap().is_empty()
+    }
+
+    fn check(&self, at: usize, wanted: u64, got: &str, how: &str) {
+        if got.parse::<u64>().unwrap() < wanted {
+            let stale = format!("{}: wanted {wanted}, got {got} from {how}", self.keys[at]);
+            self.stale.lock().unwrap().push(stale);
+        }
+    }
+
+    fn request(&self, random: &mut Random) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let (at, fields) = (random.below(self.keys.len()), fields(random.below(2)));
+        let wanted = self.required[at].load(Ordering::SeqCst);
+        let key = &self.keys[at];
+        if let Lookup::Found(found) = self.cache.look_up(key, &fields)
+            && !random.one_in(8)
+        {
+            self.hits.fetch_add(1, Ordering::SeqCst);
+            self.check(at, wanted, &text(&found.body), "the store");
+            if random.one_in(64) {
+                self.cache.discard(key, &found);
+            }
+            return;
+        }
+        match self.cache.join(key, &fields, false) {
+            Join::Lead(lead, _) => self.fetch(at, &fields, lead, random),
+            Join::Follow(reader) => self.follow(at, wanted, &reader),
+        }
+    }
+
+    fn fetch(&self, at: usize, fields: &HeaderMap, mut lead: Lead, random: &mut Random) {
+        let base = match self.cache.look_up(&self.keys[at], fields) {
+            Lookup::Found(found) => Some(found),
+            Lookup::OtherVariants | Lookup::Absent => None,
+        };
+        let version = self.versions[at].load(Ordering::SeqCst).to_string();
+        if random.one_in(4) {
+            std::thread::yield_now(); // Under way for a while.
+        }
+        if let Some(base) = base.filter(|base| text(&base.body) == version) {
+            let renewed = Variant { epoch: lead.epoch(), ..Variant::clone(&base) };
+            self.cache.commit(&lead, Arc::new(renewed));
+            lead.land(Landing::Renewed(base));
+            return lead.finish(Ok(()));
+        }
+        let mut fill = planned(fields, at % 2 == 0, &self.clock);
+        let value = http::HeaderValue::from_str(&version).unwrap();
+        fill.fields.insert("version", value); // What the followers judge.
+        lead.land(Landing::Shared(head(&fill, true)));
+        lead.append(Bytes::from(version));
+        let whole = lead.body();
+        self.cache.commit(&lead, variant(&lead, &fill, whole, &self.clock));
+        lead.show();
+        lead.finish(Ok(()));
+    }
+
+    fn follow(&self, at: usize, wanted: u64, reader: &Reader) {
+        loop {
+            match landing(reader) {
+                None => std::thread::yield_now(), // Its lead runs on.
+                Some(Landing::Shared(head)) => {
+                    let version = head.fields["version"].to_str().unwrap();
+                    return self.check(at, wanted, version, "a fetch");
+                }
+                Some(Landing::Renewed(base)) => {
+                    return self.check(at, wanted, &text(&base.body), "a renewal");
+                }
+                Some(Landing::Alone | Landing::Failed(_)) => return,
+            }
+        }
+    }
+
+    fn purge(&self, random: &mut Random) {
+        let at = random.below(self.keys.len());
+        let (target, named) = match random.one_in(3) {
+            true => (&self.folders[at / KEYS], at / KEYS * KEYS..(at / KEYS + 1) * KEYS),
+            false => (&self.urls[at], at..at + 1),
+        };
+        let raised: Vec<(usize, u64)> =
+            named.map(|at| (at, self.versions[at].fetch_add(1, Ordering::SeqCst) + 1)).collect();
+        self.cache.purge(target.clone(), Box::new(|_| {}));
+        for (at, version) in raised {
+            self.required[at].fetch_max(version, Ordering::SeqCst);
+        }
+        // Between storms of purges there is rest: fences retire, and look-ups need no snapshot.
+        while random.one_in(8) && self.cache.figures().fences > 0 && self.goes_on() {
+            std::thread::yield_now();
+        }
+        for _ in 0..random.below(3) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn no_request_begun_after_a_purge_gets_what_it_covers() {
+    let races = Races::new();
+    let sweeper = races.cache.start_sweeper().unwrap();
+    let purges = std::thread::scope(|scope| {
+        let purgers: Vec<_> = (0..PURGERS)
+            .map(|purger| {
+                let races = &races;
+                scope.spawn(move || {
+                    let mut random = Random::new(100 + purger);
+                    (0u64..).take_while(|_| races.goes_on()).map(|_| races.purge(&mut random)).count()
+                })
+            })
+            .collect();
+        for reader in 0..READERS {
+            let races = &races;
+            scope.spawn(move || {
+                let mut random = Random::new(reader);
+                while races.goes_on() {
+                    races.request(&mut random);
+                }
+            });
+        }
+        purgers.into_iter().map(|purger| purger.join().unwrap()).sum::<usize>()
+    });
+    let stale = races.stale.lock().unwrap();
+    assert!(stale.is_empty(), "{stale:#?}");
+    let (requests, hits) = (races.requests.load(Ordering::SeqCst), races.hits.load(Ordering::SeqCst));
+    println!("{requests} requests, {hits} hits, {purges} purges");
+    assert!(requests >= REQUESTS && hits * 8 > requests && purges > 100, "it was no race");
+    let end = Instant::now() + TIME;
+    while races.cache.figures().fences > 0 {
+        assert!(Instant::now() < end, "a fence never retired");
+        std::thread::yield_now();
+    }
+    races.cache.close();
+    sweeper.join().unwrap();
+    races.cache.settle();
+    let figures = races.cache.figures();
+    assert_eq!((figures.tickets, figures.flights), (0, 0));
+    assert_eq!(figures.entries, figures.indexed as u64, "index and store differ");
+}
