@@ -133,13 +133,19 @@ impl Cache {
 
     /// Stores what `lead` fetched, beside the other variants of its key, unless a purge came meanwhile. The
     /// lead is still in the active set, so no fence that covers it retires before this is done.
+    ///
+    /// The fences are read before the resource is got, as in a look-up. The stripe alone does not keep the
+    /// sweep away: (1) get a resource with a covered variant; (2) it is evicted, and its pair with it, so the
+    /// sweep finds nothing to wait for; (3) the fence retires; (4) read the fences, none; (5) store the
+    /// covered variant again beside the new one. A fence published after the reading is newer than the lead,
+    /// waits for it, and sweeps once more.
     pub fn commit(&self, lead: &Lead, variant: Arc<Variant>) -> Commit {
         assert_eq!(variant.epoch, lead.epoch(), "what is fetched carries its fetch's epoch");
         assert!(lead.is_active(), "no fence waits for a fetch that has left the active set");
         let key = lead.key();
         let mut outcome = Commit::Purged;
+        let view = self.fences.view();
         self.store.update(key, |stored| {
-            let view = self.fences.view();
             if view.covers(key, variant.epoch) {
                 return Update::Keep; // The fence's own sweep removes what else it covers here.
             }
@@ -156,12 +162,19 @@ impl Cache {
         outcome
     }
 
-    /// Removes a variant that its origin has disowned; nothing where it is stored no longer.
-    pub fn discard(&self, key: &Key, disowned: &Arc<Variant>) {
+    /// Removes a variant that its origin has disowned to `lead`; nothing where it is stored no longer. Reads
+    /// the fences first, in the active set still, as a commit does: what is kept is stored anew.
+    pub fn discard(&self, lead: &Lead, disowned: &Arc<Variant>) {
+        assert!(lead.is_active(), "no fence waits for a fetch that has left the active set");
+        let key = lead.key();
+        let view = self.fences.view();
         self.store.update(key, |stored| {
             let variants = stored.map_or(&[][..], Resource::variants);
-            let kept: Vec<_> =
-                variants.iter().filter(|variant| !Arc::ptr_eq(variant, disowned)).cloned().collect();
+            let kept: Vec<_> = variants
+                .iter()
+                .filter(|variant| !Arc::ptr_eq(variant, disowned) && !view.covers(key, variant.epoch))
+                .cloned()
+                .collect();
             if kept.len() == variants.len() { Update::Keep } else { Update::Put(kept) }
         });
     }

@@ -584,7 +584,8 @@ impl Model {
         if !variants.is_empty() {
             let at = self.random.below(variants.len());
             let known = variants.remove(at);
-            self.cache.discard(&self.keys[key], &known.variant);
+            let (lead, _) = self.cache.fetch_alone(&self.keys[key], &HeaderMap::new());
+            self.cache.discard(&lead, &known.variant);
         }
     }
 

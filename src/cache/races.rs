@@ -86,9 +86,6 @@ impl Races {
         {
             self.hits.fetch_add(1, Ordering::SeqCst);
             self.check(at, wanted, &text(&found.body), "the store");
-            if random.one_in(64) {
-                self.cache.discard(key, &found);
-            }
             return;
         }
         match self.cache.join(key, &fields, false) {
@@ -106,7 +103,9 @@ impl Races {
         if random.one_in(4) {
             std::thread::yield_now(); // Under way for a while.
         }
-        if let Some(base) = base.filter(|base| text(&base.body) == version) {
+        if let Some(base) = base.as_ref().filter(|_| random.one_in(8)) {
+            self.cache.discard(&lead, base);
+        } else if let Some(base) = base.filter(|base| text(&base.body) == version) {
             let renewed = Variant { epoch: lead.epoch(), ..Variant::clone(&base) };
             self.cache.commit(&lead, Arc::new(renewed));
             lead.land(Landing::Renewed(base));

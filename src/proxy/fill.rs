@@ -67,7 +67,7 @@ impl Fill {
             StatusCode::NOT_MODIFIED => match self.renewal(&base, response.headers(), received.since(sent)) {
                 // It spoke of another response than ours: asked again, for the whole.
                 Renewal::Mismatch => {
-                    self.proxy.cache.discard(self.lead.key(), &base);
+                    self.proxy.cache.discard(&self.lead, &base);
                     self.replace().await;
                 }
                 renewal => self.renew(&base, renewal, received),
@@ -113,7 +113,7 @@ impl Fill {
             }
             Renewal::Spent { fields, reason } => {
                 tracing::debug!(key = %self.lead.key(), reason = reason.as_str(), "not stored again");
-                self.proxy.cache.discard(self.lead.key(), base);
+                self.proxy.cache.discard(&self.lead, base);
                 Arc::new(Variant { fields, body: base.body.clone(), ..Variant::clone(base) })
             }
             Renewal::Mismatch => unreachable!("it is asked for again, see `run`"),
