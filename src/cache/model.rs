@@ -576,7 +576,31 @@ impl Model {
             });
             assert!(older.next().is_none(), "{span:?} did not wait for a fetch");
         }
+        let swept = match &job {
+            Job::First { number, span, epoch } | Job::Last { number, span, epoch } => {
+                self.cache.fences.is_alive(*number).then(|| (span.clone(), *epoch))
+            }
+            Job::Close => panic!("never closed here"),
+        };
         self.cache.work(job);
+        // A sweep ends early only where a wider fence has absorbed its own.
+        if let Some((span, epoch)) = swept {
+            let left = self.stored(&span);
+            let mut variants = left.iter().flat_map(|resource| resource.variants());
+            assert!(variants.all(|variant| variant.epoch >= epoch), "{span:?} was swept, and is not clean");
+        }
+    }
+
+    /// All that the index has under `span`.
+    fn stored(&self, span: &Span) -> Vec<Arc<Resource>> {
+        let mut all: Vec<Arc<Resource>> = Vec::new();
+        loop {
+            let slice = self.cache.store.index().slice(span, all.last().map(|last| &**last));
+            if slice.is_empty() {
+                return all;
+            }
+            all.extend(slice);
+        }
     }
 
     fn discard(&mut self, key: usize) {
@@ -604,13 +628,7 @@ impl Model {
         assert_eq!((figures.fences, figures.tickets, figures.flights), (0, 0, 0), "something is left behind");
         assert_eq!(figures.entries, figures.indexed as u64, "index and store differ");
         assert_eq!(self.told.load(Ordering::SeqCst), self.purges, "every purge is told of its sweep, once");
-        let mut cursor: Option<Arc<Resource>> = None;
-        loop {
-            let slice = self.cache.store.index().slice(&Span::Prefix("".into()), cursor.as_deref());
-            let Some(last) = slice.last() else { break };
-            cursor = Some(last.clone());
-            slice.iter().for_each(|resource| self.check_stored(resource));
-        }
+        self.stored(&Span::Prefix("".into())).iter().for_each(|resource| self.check_stored(resource));
         for key in 0..self.keys.len() {
             for accept in 0..self.accepts.min(3) {
                 self.look_up(key, accept);

@@ -21,11 +21,17 @@ use crate::key::examples::DEMO;
 const READERS: u64 = 4;
 const PURGERS: u64 = 2;
 /// Requests of all readers.
-const REQUESTS: u64 = 300_000;
+const REQUESTS: u64 = 400_000;
 /// The longest that they may take, whatever the machine.
 const TIME: Duration = Duration::from_secs(60);
+/// Fills of each thread that races with evictions.
+const FILLS: usize = 10_000;
 /// Keys in each of two folders.
 const KEYS: usize = 6;
+/// Variants of every other key.
+const VARIANTS: usize = 3;
+/// Room for a few resources, so that evictions race too.
+const BYTES: u64 = 5 * 1024;
 
 struct Races {
     clock: Clock,
@@ -49,7 +55,7 @@ impl Races {
             (0..2 * KEYS).map(|at| format!("p/folder-{}/{}.jpg", at / KEYS, at % KEYS)).collect();
         let clock = Clock::manual(1_700_000_000);
         Races {
-            cache: Cache::new(8 * 1024, clock.clone()),
+            cache: Cache::new(BYTES, clock.clone()),
             clock,
             keys: paths.iter().map(|path| key(DEMO, path)).collect(),
             urls: paths.iter().map(|path| target(DEMO, path)).collect(),
@@ -78,7 +84,7 @@ impl Races {
 
     fn request(&self, random: &mut Random) {
         self.requests.fetch_add(1, Ordering::SeqCst);
-        let (at, fields) = (random.below(self.keys.len()), fields(random.below(2)));
+        let (at, fields) = (random.below(self.keys.len()), fields(random.below(VARIANTS)));
         let wanted = self.required[at].load(Ordering::SeqCst);
         let key = &self.keys[at];
         if let Lookup::Found(found) = self.cache.look_up(key, &fields)
@@ -201,4 +207,29 @@ fn no_request_begun_after_a_purge_gets_what_it_covers() {
     let figures = races.cache.figures();
     assert_eq!((figures.tickets, figures.flights), (0, 0));
     assert_eq!(figures.entries, figures.indexed as u64, "index and store differ");
+}
+
+#[test]
+fn fills_that_race_with_evictions_leave_index_and_store_equal() {
+    let clock = Clock::manual(1_700_000_000);
+    let cache = Cache::new(BYTES, clock.clone());
+    let keys: Vec<Key> = (0..40).map(|at| key(DEMO, &format!("p/q/{at}.jpg"))).collect();
+    std::thread::scope(|scope| {
+        for filler in 0..READERS {
+            let (cache, clock, keys) = (&cache, &clock, &keys);
+            scope.spawn(move || {
+                let mut random = Random::new(filler);
+                for _ in 0..FILLS {
+                    let fields = fields(0);
+                    let (lead, _) = cache.fetch_alone(&keys[random.below(keys.len())], &fields);
+                    let fill = planned(&fields, false, clock);
+                    cache.commit(&lead, variant(&lead, &fill, Body::default(), clock));
+                }
+            });
+        }
+    });
+    cache.settle();
+    let figures = cache.figures();
+    assert!(figures.entries > 0 && figures.bytes <= BYTES);
+    assert_eq!((figures.entries, figures.tickets), (figures.indexed as u64, 0), "index and store differ");
 }
