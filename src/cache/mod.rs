@@ -4,7 +4,7 @@
 //! - **Look-up** ([`Cache::look_up`]): the fences first, the store after them, then each variant is judged.
 //! - **Fetch** ([`Cache::join`]): the ticket first, the request to the origin after it; what may be the base
 //!   of a revalidation is looked up after the ticket.
-//! - **Commit** ([`Cache::commit`]): under the key's stripe the fences are read, covered variants are
+//! - **Commit** ([`Cache::commit`]): the fences are read; then, under the key's stripe, covered variants are
 //!   dropped, the new one too, and what is left is written: index first, store after it.
 //! - **Purge** ([`Cache::purge`]): the fence is published, then the purge is acknowledged; the sweeper
 //!   removes, waits for older fetches, removes again, and drops the fence.

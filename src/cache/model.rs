@@ -171,7 +171,7 @@ enum Step {
     Work,
     Mark,
     Discard,
-    ClockStep,
+    Clock,
     Settle,
     FollowerLeaves,
 }
@@ -189,7 +189,7 @@ const STEPS: [(Step, usize, usize); 14] = [
     (Step::Work, 1, 8),
     (Step::Mark, 0, 2),
     (Step::Discard, 0, 3),
-    (Step::ClockStep, 0, 2),
+    (Step::Clock, 0, 2),
     (Step::Settle, 0, 2),
     (Step::FollowerLeaves, 0, 3),
 ];
@@ -360,7 +360,7 @@ impl Model {
                 self.markers.insert(key, self.clock.now().plus(PASS_MARKER_TIME));
             }
             Step::Discard => self.discard(key),
-            Step::ClockStep => self.clock.advance(Duration::from_secs(self.random.below(90) as u64)),
+            Step::Clock => self.clock.advance(Duration::from_secs(self.random.below(90) as u64)),
             Step::Settle => self.cache.settle(),
             Step::FollowerLeaves => {
                 if let Some(fetch) = self.fetches.iter_mut().find(|fetch| fetch.readers.len() > 1) {

@@ -117,7 +117,7 @@ impl Races {
             lead.land(Landing::Renewed(base));
             return lead.finish(Ok(()));
         }
-        let mut fill = planned(fields, at % 2 == 0, &self.clock);
+        let mut fill = planned(fields, at.is_multiple_of(2), &self.clock);
         let value = http::HeaderValue::from_str(&version).unwrap();
         fill.fields.insert("version", value); // What the followers judge.
         lead.land(Landing::Shared(head(&fill, true)));

@@ -51,7 +51,7 @@ fn manner(object: usize) -> Manner {
         delay: Duration::from_millis([0, 5, 30][object % 3]),
         cache_control,
         vary: object % 2 == 1,
-        error_one_in: if object % 5 == 0 { 40 } else { 0 },
+        error_one_in: if object.is_multiple_of(5) { 40 } else { 0 },
     }
 }
 
@@ -86,7 +86,7 @@ struct Oracle {
 impl Oracle {
     /// Purges a folder or one object, as `drawn` says, and publishes what that means.
     fn purge(&self, drawn: u64) {
-        let (object, wildcard) = (drawn as usize % HOT, drawn / 64 % 4 == 0);
+        let (object, wildcard) = (drawn as usize % HOT, (drawn / 64).is_multiple_of(4));
         let (url, named): (String, Vec<usize>) = match wildcard {
             true => {
                 let folder = object % FOLDERS;

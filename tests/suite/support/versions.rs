@@ -88,7 +88,7 @@ pub fn told(body: &[u8]) -> Option<(usize, u64)> {
     let first = body.get(..RECORD_BYTES)?;
     let mut words = std::str::from_utf8(first).ok()?.split_ascii_whitespace();
     let told = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    (body.len() % RECORD_BYTES == 0 && body.chunks(RECORD_BYTES).all(|record| record == first))
+    (body.len().is_multiple_of(RECORD_BYTES) && body.chunks(RECORD_BYTES).all(|record| record == first))
         .then_some(told)
 }
 
@@ -130,7 +130,7 @@ fn serve(socket: TcpStream, versions: &[AtomicU64], counts: &Counts, manner: &dy
         let number = counts.requests.fetch_add(1, Ordering::SeqCst);
         let manner = manner(object);
         std::thread::sleep(manner.delay); // Not a wait for a state: this is how slow the origin is.
-        let answer = if manner.error_one_in > 0 && number % manner.error_one_in == 0 {
+        let answer = if manner.error_one_in > 0 && number.is_multiple_of(manner.error_one_in) {
             "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_owned()
         } else {
             if held == Some(version) {
