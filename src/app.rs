@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -57,7 +58,12 @@ pub enum StartError {
         source: io::Error,
     },
     /// The ledger can't be opened.
-    Ledger(LedgerError),
+    Ledger {
+        /// Its file, if it has one.
+        path: Option<PathBuf>,
+        /// What the disk or the database says.
+        source: LedgerError,
+    },
     /// The demo origin can't be started.
     DemoOrigin(demo_origin::Error),
     /// An origin speaks TLS, and the system has no root certificates.
@@ -76,7 +82,12 @@ impl fmt::Display for StartError {
                 )
             }
             StartError::Listen { key, address, source } => write!(f, "{key} = \"{address}\": {source}"),
-            StartError::Ledger(error) => write!(f, "ledger.path: {error}"),
+            StartError::Ledger { path, source } => {
+                let path = path.as_ref().map_or(":memory:".into(), |path| path.display().to_string());
+                write!(f, "ledger.path = \"{path}\": {source}")?;
+                let causes = std::iter::successors(std::error::Error::source(source), |cause| cause.source());
+                causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))
+            }
             StartError::DemoOrigin(error) => write!(f, "demo_origin: {error}"),
             StartError::NoRootCertificates => f.write_str(
                 "an origin is https, and the system has no root certificates; install ca-certificates",
@@ -106,7 +117,7 @@ impl App {
         let endpoints = Arc::new(Endpoints::new(&config.accounts));
         let purger =
             Purger::open(&config.accounts, endpoints.clone(), &config.ledger, cache.clone(), clock.clone())
-                .map_err(StartError::Ledger)?;
+                .map_err(|source| StartError::Ledger { path: config.ledger.path.clone(), source })?;
         let metrics = Arc::new(Metrics::default());
         let origin = start_demo_origin(&config, clock.clone())?;
         let demo_address = origin.as_ref().map(|origin| origin.0);
@@ -122,9 +133,15 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let drain = config.proxy.drain_timeout;
         let mut planes = Vec::with_capacity(threads + 1);
+        // A thread's runtime drives what others need to the end: fills that they follow, connections to origins
+        // that they have borrowed. So none ends before all have answered.
+        let all_ended = Arc::new(tokio::sync::Barrier::new(threads));
         for socket in proxies {
-            let (proxy, stopped) = (proxy.clone(), stopped.clone());
-            let serve = |socket| listener::serve(socket, proxy, stopped);
+            let (proxy, stopped, all_ended) = (proxy.clone(), stopped.clone(), all_ended.clone());
+            let serve = |socket| async move {
+                listener::serve(socket, proxy, stopped).await;
+                all_ended.wait().await;
+            };
             planes.push(spawn_plane("proxy", socket, drain, stop.subscribe(), serve)?);
         }
         let serve = |socket| admin::serve(socket, admin, turned(stopped));

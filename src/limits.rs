@@ -20,6 +20,8 @@ pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 1024;
 /// Bytes of an answer that the kernel may hold for one client.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// File descriptors kept from clients, for origins, the admin listener and files; at most half of all.
+pub const DESCRIPTORS_RESERVED: u64 = 512;
 /// Connections that wait to be accepted by one listener.
 pub const ACCEPT_BACKLOG: i32 = 1024;
 

@@ -55,7 +55,7 @@ struct Purge {
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
     /// Seconds to wait for each purge to be complete; 0 does not wait
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
     wait: u64,
     #[command(flatten)]
     server: Server,

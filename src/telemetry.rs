@@ -3,6 +3,7 @@
 //! Every counter stands in one table below, with its help. Handles are passed, never global. Counting is one
 //! relaxed addition.
 
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_subscriber::filter::Targets;
@@ -65,7 +66,9 @@ counters! {
 pub fn start_log(log: &Log) {
     let filter: Targets = log.level.parse().expect("config.rs has parsed it");
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // The second of two servers in one test process finds the first one's log: nothing is lost.
     let _ = match log.format {
         LogFormat::Text => registry.with(lines).try_init(),

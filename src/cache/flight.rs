@@ -11,7 +11,7 @@
 //! - A flight whose lead is dropped has failed: its readers are told, whatever happened to the fetch.
 //! - Memory: a flight that will be stored keeps its body, which the storing limit bounds. One that won't
 //!   keeps a window: the origin is read at the pace of the fastest reader, and a reader that falls further
-//!   behind than the window is cut off.
+//!   behind that one than the window is cut off.
 //!
 //! Locks: `open`, then the fences' own; `progress` is a leaf, and wakers are called after it.
 
@@ -124,6 +124,8 @@ struct Progress {
     pieces: VecDeque<(u64, Bytes)>,
     /// Of `pieces`, how many from the front are in their stored form.
     compacted: usize,
+    /// Bytes of the other ones.
+    loose: usize,
     received: u64,
     /// Up to here readers may read; behind `received` only while the last piece waits for the commit.
     shown: u64,
@@ -232,12 +234,14 @@ impl Progress {
         self.readers.iter_mut().flatten().filter_map(|reader| reader.waker.take()).collect()
     }
 
-    /// Drops what every reader has read, and cuts off those that fell behind by more than the window.
+    /// Drops what every reader has read, and cuts off those that fell behind the fastest by more than the
+    /// window. The fastest is never cut: how far the origin is ahead of it is `wanted`'s to bound, and was not
+    /// bounded while the body was to be stored.
     fn slide(&mut self) {
         if !self.windowed {
             return;
         }
-        let keep_from = self.shown.saturating_sub(STREAM_WINDOW_BYTES as u64);
+        let keep_from = self.fastest().unwrap_or(self.shown).saturating_sub(STREAM_WINDOW_BYTES as u64);
         let slowest = self.readers.iter().flatten().map(|reader| reader.position).min();
         let from = slowest.unwrap_or(self.shown).max(keep_from);
         while self.pieces.front().is_some_and(|(start, piece)| start + piece.len() as u64 <= from) {
@@ -260,6 +264,7 @@ impl Progress {
         loose.iter().for_each(|loose| piece.extend_from_slice(loose));
         self.pieces.push_back((self.received - bytes as u64, piece.into()));
         self.compacted = self.pieces.len();
+        self.loose = 0;
     }
 }
 
@@ -325,9 +330,8 @@ impl Lead {
         if progress.windowed {
             return;
         }
-        let compacted = progress.compacted;
-        let loose: usize = progress.pieces.range(compacted..).map(|(_, piece)| piece.len()).sum();
-        if loose >= CHUNK_BYTES {
+        progress.loose += progress.pieces.back().map_or(0, |(_, piece)| piece.len());
+        if progress.loose >= CHUNK_BYTES {
             progress.compact();
         }
     }

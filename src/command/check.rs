@@ -9,7 +9,7 @@ use freshet::config;
 pub fn run(path: Option<&Path>) -> ExitCode {
     match config::load(path) {
         Ok((config, name)) => {
-            config.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            config.warnings.iter().for_each(|warning| super::complain(format!("warning: {warning}")));
             let accounts = config.accounts.len();
             super::say(format!("{name}: good ({accounts} account{}).", if accounts == 1 { "" } else { "s" }));
             ExitCode::SUCCESS

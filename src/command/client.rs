@@ -1,5 +1,6 @@
 //! A client of the admin listener, for the command line.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,14 +25,26 @@ pub enum Answer {
     Refused(String),
 }
 
+/// An address that listens everywhere is called on loopback.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        let loopback: IpAddr =
+            if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        listen.set_ip(loopback);
+    }
+    listen
+}
+
 impl Client {
     /// A client for the server of the config at `path`, unless `admin` and `key` name another.
     pub fn new(path: Option<&Path>, admin: Option<String>, key: Option<String>) -> Result<Client, ExitCode> {
         let (config, name) = config::load(path).map_err(|error| super::bad_config(&error))?;
-        let admin = admin.unwrap_or_else(|| format!("http://{}", config.admin.listen));
+        let admin = admin.unwrap_or_else(|| format!("http://{}", reachable(config.admin.listen)));
         let Some(key) = key.or_else(|| config.accounts.iter().find_map(|account| account.demo_key.clone()))
         else {
-            eprintln!("freshet: no private key: {name} has no demo account; give --key, or set FRESHET_KEY");
+            super::complain(format!(
+                "freshet: no private key: {name} has no demo account; give --key, or set FRESHET_KEY"
+            ));
             return Err(ExitCode::from(super::BAD_CONFIG));
         };
         let agent = ureq::Agent::config_builder()
@@ -64,7 +77,7 @@ impl Client {
         sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Answer, ExitCode> {
         let unreachable = |error: ureq::Error| {
-            eprintln!("freshet: no answer from the admin listener at {}: {error}", self.admin);
+            super::complain(format!("freshet: no answer from the admin listener at {}: {error}", self.admin));
             ExitCode::from(super::UNREACHABLE)
         };
         let mut response = sent.map_err(unreachable)?;
@@ -75,7 +88,7 @@ impl Client {
         }
         let text =
             |member: &str| body.get(member).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
-        let reason = [text("message"), text("detail")].join(" ");
+        let reason = [text("message"), text("help")].join(" ");
         Ok(Answer::Refused(format!("{} ({})", reason.trim(), status.as_u16())))
     }
 }

@@ -27,7 +27,7 @@ pub fn run(listen: SocketAddr, images: Option<PathBuf>) -> ExitCode {
     match ended.map_err(|error| error.to_string()) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) | Err(error) => {
-            eprintln!("freshet: {error}");
+            super::complain(format!("freshet: {error}"));
             ExitCode::from(super::FAILED)
         }
     }

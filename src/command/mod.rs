@@ -24,8 +24,13 @@ fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// Writes a line to standard error, with the same patience.
+fn complain(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 fn bad_config(error: &ConfigError) -> ExitCode {
-    eprintln!("freshet: {error}");
+    complain(format!("freshet: {error}"));
     ExitCode::from(BAD_CONFIG)
 }
 

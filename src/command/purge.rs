@@ -23,7 +23,7 @@ pub fn run(
     match Client::new(config, admin, key).and_then(|client| purge(&client, urls, Duration::from_secs(wait))) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(refused) => {
-            eprintln!("freshet: {refused} of {} refused", urls.len());
+            super::complain(format!("freshet: {refused} of {} refused", urls.len()));
             ExitCode::from(super::FAILED)
         }
         Err(code) => code,
@@ -39,7 +39,7 @@ fn purge(client: &Client, urls: &[String], wait: Duration) -> Result<usize, Exit
         match client.purge(url)? {
             Answer::Refused(reason) => {
                 refused += 1;
-                bar.suspend(|| eprintln!("refused    {url}: {reason}"));
+                bar.suspend(|| super::complain(format!("refused    {url}: {reason}")));
             }
             Answer::Done(body) => {
                 let id = body.get("requestId").and_then(Value::as_str).unwrap_or_default();

@@ -7,6 +7,7 @@ use super::say;
 use freshet::app::App;
 use freshet::clock::Clock;
 use freshet::config::{self, Account, Config};
+use freshet::limits::DESCRIPTORS_RESERVED;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The picture that a first run tries.
@@ -14,12 +15,13 @@ const PICTURE: &str = "/photos/2024/harbour.jpg?tr=w-300,h-200";
 
 /// Serves until SIGTERM or Ctrl-C; a second signal ends the process at once.
 pub fn run(path: Option<&Path>) -> ExitCode {
-    let (config, name) = match config::load(path) {
+    let (mut config, name) = match config::load(path) {
         Ok(loaded) => loaded,
         Err(error) => return super::bad_config(&error),
     };
     super::log(config.log.format, &config.log.level);
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    fit_to_descriptors(&mut config.proxy.connections_max);
     let served = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
         // Before the listeners: a signal that comes early is not lost.
         let signals = runtime.block_on(async { Signals::new() })?;
@@ -52,8 +54,26 @@ pub fn run(path: Option<&Path>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Takes as many file descriptors as the system grants, and no more clients than they allow for: where clients
+/// took the last one, neither an origin nor the admin listener could be reached.
+fn fit_to_descriptors(connections_max: &mut usize) {
+    let granted = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(granted) => granted,
+        Err(error) => return tracing::warn!(%error, "the limit of open files is unknown"),
+    };
+    let for_clients = granted - DESCRIPTORS_RESERVED.min(granted / 2);
+    let for_clients = usize::try_from(for_clients).unwrap_or(usize::MAX);
+    if for_clients < *connections_max {
+        tracing::warn!(
+            granted,
+            "proxy.connections_max = {connections_max} is more than the limit of open files allows: {for_clients}"
+        );
+        *connections_max = for_clients;
+    }
+}
+
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("freshet: {error}");
+    super::complain(format!("freshet: {error}"));
     ExitCode::from(super::FAILED)
 }
 

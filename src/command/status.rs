@@ -15,7 +15,7 @@ pub fn run(config: Option<&Path>, admin: Option<String>, key: Option<String>, id
             ExitCode::SUCCESS
         }
         Ok(Answer::Refused(reason)) => {
-            eprintln!("freshet: {reason}");
+            super::complain(format!("freshet: {reason}"));
             ExitCode::from(super::FAILED)
         }
         Err(code) => code,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
 use toml::de::{DeTable, DeValue};
+use tracing_subscriber::filter::LevelFilter;
 
 use super::authority::Authority;
 use super::problem::{ConfigError, Problem};
@@ -163,8 +164,10 @@ impl<'a> Reading<'a> {
             _ => Err("must be \"text\" or \"json\""),
         });
         let level = section.parsed("level", problems, |text| {
+            // A word alone would be read as a target's name: "warning" would silence everything.
+            let alone = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
             match text.parse::<tracing_subscriber::filter::Targets>() {
-                Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+                Ok(_) if text.split(',').all(alone) => Ok(text.to_owned()),
                 _ => Err("must be \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or pairs as in \
                           \"info,freshet::proxy=debug\""),
             }
@@ -303,7 +306,8 @@ impl<'a> Reading<'a> {
             }
             keys.push(PrivateKey::from_secret(&secret));
         }
-        if keys.is_empty() && given.is_none() {
+        let empty = |value: &Value<'_>| value.get_ref().as_array().is_some_and(|array| array.is_empty());
+        if given.is_none_or(empty) {
             let rule = "is missing: at least one key, as in [{ env = \"FRESHET_KEY\" }]";
             self.problems.add(section.offset, &key, "(none)", rule);
         }
@@ -387,7 +391,7 @@ impl<'a> Reading<'a> {
                         ));
                     }
                 }
-                None => self.problems.of(given, &key, "must be a table of field names and values"),
+                None => self.problems.of_secret(given, &key, "must be a table of field names and values"),
             }
         }
         if let Some(server) = &mut server {
@@ -421,8 +425,11 @@ impl<'a> Reading<'a> {
 
     fn origin_server(&mut self, value: &Value<'_>, key: &str, text: &str) -> Option<OriginServer> {
         let parsed = parse_origin(text);
-        if let Err(rule) = &parsed {
-            self.problems.of(value, key, rule);
+        match &parsed {
+            // What stands before an @ is a password more often than not.
+            Err(rule) if text.contains('@') => self.problems.of_secret(value, key, rule),
+            Err(rule) => self.problems.of(value, key, rule),
+            Ok(_) => {}
         }
         parsed.ok()
     }
@@ -500,7 +507,7 @@ fn table_entry<'v>(value: &'v Value<'_>, name: &str) -> Option<&'v str> {
 }
 
 fn parse_sha256(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
     let mut hash = [0; 32];
@@ -517,7 +524,7 @@ fn split_url(text: &str) -> Result<(&'static str, &str, &str), &'static str> {
         (_, Some(rest)) => ("https", rest),
         _ => return Err("must be a URL that begins with http:// or https://"),
     };
-    if rest.contains(['?', '#', '*', '\\', '%'])
+    if rest.contains(['?', '#', '*', '\\', '%', ' ', '"', '<', '>', '`', '{', '}', '^', '|'])
         || !rest.is_ascii()
         || rest.contains(|c: char| c.is_ascii_control())
     {

@@ -85,7 +85,7 @@ impl<'a> Section<'a> {
     pub fn sections(&mut self, name: &'static str, problems: &mut Problems<'_>) -> Vec<Section<'a>> {
         let Some(value) = self.take(name) else { return Vec::new() };
         let Some(array) = value.get_ref().as_array() else {
-            problems.of(value, name, format!("must be an array of tables: [[{name}]]"));
+            problems.of_secret(value, name, format!("must be an array of tables: [[{name}]]"));
             return Vec::new();
         };
         let tables = array.iter().enumerate().map(|(at, value)| (format!("{name}[{at}]"), value));
@@ -93,7 +93,7 @@ impl<'a> Section<'a> {
         for (key, value) in tables {
             match value.get_ref().as_table() {
                 Some(table) => sections.push(Section::new(Some(table), key, value.span().start)),
-                None => problems.of(value, &key, format!("must be a table: [[{name}]]")),
+                None => problems.of_secret(value, &key, format!("must be a table: [[{name}]]")),
             }
         }
         sections
@@ -190,11 +190,12 @@ impl<'a> Section<'a> {
 
     /// Reports what the table holds beside the keys that were asked for.
     pub fn finish(self, problems: &mut Problems<'_>) {
-        for (key, value) in self.table.into_iter().flatten() {
+        for (key, _) in self.table.into_iter().flatten() {
             if !self.known.contains(&&**key.get_ref()) {
                 let rule = format!("unknown key; known here: {}", self.known.join(", "));
                 let full = self.key(key.get_ref());
-                problems.of(value, &full, rule);
+                // Never shown: a mistyped name may have a secret for its value.
+                problems.add(key.span().start, &full, "…", rule);
             }
         }
     }

@@ -82,7 +82,7 @@ origin = \"http://h/../x\"
     let expected = [
         "line 2: proxy.listen = \"localhost\": must be an address and a port",
         "line 3: proxy.threads = -1: must be a whole number from 0 to 1024",
-        "line 4: proxy.speed = 9: unknown key; known here: threads, listen, ",
+        "line 4: proxy.speed = …: unknown key; known here: threads, listen, ",
         "line 6: cache.max_bytes = \"12 apples\": must be a size from 1048576 to ",
         "line 8: log.level = \"a=loud\": must be \"error\", ",
         "line 10: accounts[0].id = \"a b\": must be 1 to 64 letters",
@@ -115,6 +115,9 @@ fn err_each_rule_between_values() {
         ("[[routes]]\nmatch = \"(\"",                                    "is no regular expression"),
         ("[[routes]]\nmethods = [\"CONNECT\"]",                          "never CONNECT or TRACE"),
         ("[[routes]]\naccount = \"nobody\"",                             "names no account"),
+        ("[log]\nlevel = \"warning\"",                                   "must be \"error\", \"warn\""),
+        ("[[accounts]]\nprivate_keys = []",                              "private_keys = (none): is missing"),
+        ("[[accounts]]\norigin = \"http://h/a b\"",                      "must have neither query"),
         ("[demo_origin]\nimages = \"nowhere\"",                          "there is none at /etc/freshet/nowhere"),
     ];
     for (text, expected) in table {
@@ -134,4 +137,19 @@ fn ok_times_reach_the_values() {
     let config = read(&text).unwrap();
     assert_eq!(config.fetch.idle_timeout, Duration::from_millis(250));
     assert_eq!(config.proxy.drain_timeout, Duration::ZERO);
+}
+
+#[test]
+fn err_a_secret_in_the_wrong_place_is_not_shown() {
+    for text in [
+        "[[accounts]]\nprivate_key = [\"SECRET\"]",
+        "[[accounts]]\nprivate_keys = \"SECRET\"",
+        "[[accounts]]\norigin = { url = \"http://h\", header = { authorization = \"SECRET\" } }",
+        "[[accounts]]\norigin = { url = \"http://h\", headers = [\"authorization: SECRET\"] }",
+        "[[accounts]]\norigin = \"http://user:SECRET@h\"",
+        "accounts = { private_keys = [\"SECRET\"] }",
+    ] {
+        let problems = read(text).unwrap_err();
+        assert!(!problems.is_empty() && !problems.join("").contains("SECRET"), "{text}\n{problems:#?}");
+    }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
 use super::connection::Phase;
@@ -82,6 +83,14 @@ impl RequestBody {
     pub fn is_empty(&self) -> bool {
         matches!(self, RequestBody::Empty)
     }
+
+    /// The end of a client's body.
+    pub fn upload_end(&self) -> Option<UploadEnd> {
+        match self {
+            RequestBody::Empty => None,
+            RequestBody::Client(body) => Some(UploadEnd(body.state.clone())),
+        }
+    }
 }
 
 /// A client's body on its way to the origin.
@@ -91,16 +100,32 @@ pub struct ClientBody {
     idle_timeout: Duration,
     deadline: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    fault: Arc<AtomicU8>,
+    state: Arc<UploadState>,
+}
+
+/// What others know of a [`ClientBody`] that was given away.
+struct UploadState {
+    fault: AtomicU8,
+    ended: Notify,
+}
+
+/// The end of a client's body, however it came.
+pub struct UploadEnd(Arc<UploadState>);
+
+impl UploadEnd {
+    /// Waits for it.
+    pub async fn reached(&self) {
+        self.0.ended.notified().await;
+    }
 }
 
 /// Tells what went wrong with a [`ClientBody`] that was given away.
-pub struct FaultReport(Arc<AtomicU8>);
+pub struct FaultReport(Arc<UploadState>);
 
 impl FaultReport {
     /// What went wrong so far.
     pub fn fault(&self) -> Fault {
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.fault.load(Ordering::Relaxed) {
             1 => Fault::Broken,
             2 => Fault::TooLarge,
             3 => Fault::TooSlow,
@@ -112,14 +137,21 @@ impl FaultReport {
 impl ClientBody {
     /// A body that must make progress in every `idle_timeout`, and end by `deadline`.
     pub fn new(incoming: Incoming, idle_timeout: Duration, deadline: Instant) -> (ClientBody, FaultReport) {
-        let fault = Arc::new(AtomicU8::new(Fault::None as u8));
-        let report = FaultReport(fault.clone());
-        (ClientBody { incoming, bytes: 0, idle_timeout, deadline, timer: None, fault }, report)
+        let fault = AtomicU8::new(Fault::None as u8);
+        let state = Arc::new(UploadState { fault, ended: Notify::new() });
+        let report = FaultReport(state.clone());
+        (ClientBody { incoming, bytes: 0, idle_timeout, deadline, timer: None, state }, report)
     }
 
     fn fail<T>(&self, fault: Fault) -> Poll<Option<Result<T, BodyError>>> {
-        self.fault.store(fault as u8, Ordering::Relaxed);
+        self.state.fault.store(fault as u8, Ordering::Relaxed);
         Poll::Ready(Some(Err(BodyError::Client(fault))))
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        self.state.ended.notify_one(); // hyper drops a body when it has sent it, or gives it up.
     }
 }
 

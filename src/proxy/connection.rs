@@ -94,6 +94,8 @@ struct Blocked {
     since: Instant,
     progress: Instant,
     bytes: u64,
+    /// Whether the socket takes nothing just now.
+    waits: bool,
 }
 
 impl<S> Guarded<S> {
@@ -115,8 +117,12 @@ impl<S> Guarded<S> {
         if self.phase.is(HEAD) {
             return self.phase.since() + self.times.header;
         }
-        if self.phase.is(WAITING) {
-            return self.phase.since() + self.times.idle;
+        // The last answer is handed over when hyper has it, which may be long before the socket has it.
+        let written = !self.blocked.as_ref().is_some_and(|blocked| blocked.waits);
+        if self.phase.is(WAITING) && written {
+            let since = self.phase.since();
+            return self.blocked.as_ref().map_or(since, |blocked| since.max(blocked.progress))
+                + self.times.idle;
         }
         // Busy: no deadline, but a time to look again. hyper polls no read of its own accord when the answer
         // is given and the wait for the next request begins.
@@ -128,13 +134,16 @@ impl<S> Guarded<S> {
         if let Some(blocked) = &mut self.blocked {
             blocked.progress = Instant::now();
             blocked.bytes += bytes as u64;
+            blocked.waits = false;
         }
     }
 
     /// Until when it may take none: some progress in every `write`, and a least rate over the whole answer.
     fn write_deadline(&mut self) -> Instant {
         let now = Instant::now();
-        let blocked = self.blocked.get_or_insert(Blocked { since: now, progress: now, bytes: 0 });
+        let blocked =
+            self.blocked.get_or_insert(Blocked { since: now, progress: now, bytes: 0, waits: true });
+        blocked.waits = true;
         let earned = Duration::from_secs(blocked.bytes / CLIENT_BYTES_PER_SECOND_MIN);
         (blocked.progress + self.times.write).min(blocked.since + self.times.write + earned)
     }

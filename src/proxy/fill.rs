@@ -27,6 +27,8 @@ pub struct Fill {
     site: Arc<Site>,
     policy: Arc<Policy>,
     lead: Lead,
+    /// What the origin is asked about.
+    base: Option<Arc<Variant>>,
     handed_over: oneshot::Sender<Response<OriginBody>>,
 }
 
@@ -39,7 +41,7 @@ impl Fill {
         lead: Lead,
         handed_over: oneshot::Sender<Response<OriginBody>>,
     ) -> Fill {
-        Fill { proxy, site, policy, lead, handed_over }
+        Fill { proxy, site, policy, lead, base: None, handed_over }
     }
 
     /// Fetches, tells the flight, and stores.
@@ -54,6 +56,7 @@ impl Fill {
             return self.lead.finish(Ok(()));
         }
         let Some(base) = base else { return self.replace().await };
+        self.base = Some(base.clone());
         let sent = self.proxy.cache.now();
         let mut asked = self.lead.fields().clone();
         base.validators.ask(&mut asked);
@@ -182,6 +185,11 @@ impl Fill {
     /// What can't be shared goes to the client that led, and the others go to the origin on their own.
     fn hand_over(mut self, response: Response<OriginBody>, reason: &'static str) {
         tracing::debug!(key = %self.lead.key(), status = %response.status(), reason, "not stored");
+        let replaces = matches!(response.status().as_u16(), 200..=299 | 404 | 410);
+        if let Some(base) = self.base.as_ref().filter(|_| replaces) {
+            // The origin has something else there now: what is stored answers nobody any more.
+            self.proxy.cache.discard(&self.lead, base);
+        }
         self.proxy.cache.mark_not_storable(self.lead.key());
         self.lead.land(Landing::Alone);
         // A client that left needs no answer; dropping the response closes its connection.
@@ -228,7 +236,7 @@ impl Fill {
             }
             self.lead.show();
         }
-        if let Some(fill) = storing {
+        if let Some(fill) = storing.filter(|_| self.lead.received() <= self.proxy.object_bytes_max) {
             let whole = self.lead.body();
             assert!(length.is_none_or(|length| length == whole.bytes()), "hyper ends a body at its length");
             self.commit(&Arc::new(self.variant(status, fill, whole, received)));
@@ -280,6 +288,6 @@ impl Fill {
 }
 
 /// The statuses that a stale response stands in for (RFC 5861 §4).
-fn stands_in_for(status: StatusCode) -> bool {
+pub fn stands_in_for(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }

@@ -57,6 +57,7 @@ fn bind_with(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListe
 /// Serves until `stop` turns true; then accepts no more, and returns when every running answer was given.
 pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -64,18 +65,23 @@ pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Re
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((socket, peer)) => match Place::take(&proxy.connections, proxy.config.connections_max) {
-                Some(place) => {
-                    let connection = connection(socket, peer, proxy.clone(), stop.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
+            Ok((socket, peer)) => {
+                failing = false;
+                match Place::take(&proxy.connections, proxy.config.connections_max) {
+                    Some(place) => {
+                        let connection = connection(socket, peer, proxy.clone(), stop.clone());
+                        connections.spawn(async move {
+                            connection.await;
+                            drop(place);
+                        });
+                    }
+                    None => refuse(socket).await,
                 }
-                None => refuse(socket).await,
-            },
+            }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "connections can't be accepted now");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

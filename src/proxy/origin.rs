@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -176,6 +176,8 @@ impl Origin {
         ask: &Ask,
         body: RequestBody,
     ) -> Result<Response<Incoming>, Failure> {
+        let upload = body.upload_end();
+        let states_no_bytes = !body.is_empty() && body.size_hint().exact() == Some(0);
         let mut request = Request::new(body);
         *request.method_mut() = ask.method.clone();
         *request.uri_mut() = self.target(&ask.path_and_query)?;
@@ -185,19 +187,30 @@ impl Origin {
         // that nobody keeps.
         fields.remove(header::CONTENT_LENGTH);
         fields.remove(header::TRANSFER_ENCODING);
+        if states_no_bytes {
+            fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0")); // RFC 9110 §8.6.
+        }
         fields.insert(header::HOST, self.server.host_field.clone());
         for (name, value) in &self.server.headers {
             fields.insert(name, value.clone());
         }
-        let flood = Arc::new(Notify::new());
-        count_interim_responses(&mut request, flood.clone());
+        let interim = Arc::new(Interim::default());
+        interim.count_in(&mut request);
+        let late = async {
+            if let Some(upload) = upload {
+                upload.reached().await; // It has limits of its own.
+            }
+            tokio::time::sleep(self.limits.first_byte_timeout).await;
+        };
         tokio::select! {
-            sent = timeout(self.limits.first_byte_timeout, connection.sender.send_request(request)) => match sent {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(error)) => Err(failure_of(&error)),
-                Err(_) => Err(Failure::HeadTimeout),
+            biased;
+            () = interim.too_many.notified() => Err(Failure::BadResponse),
+            sent = connection.sender.send_request(request) => match sent {
+                Ok(_) if interim.is_too_many() => Err(Failure::BadResponse),
+                Ok(response) => Ok(response),
+                Err(error) => Err(failure_of(&error)),
             },
-            () = flood.notified() => Err(Failure::BadResponse),
+            () = late => Err(Failure::HeadTimeout),
         }
     }
 
@@ -293,13 +306,26 @@ async fn speak_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(socket: 
     Ok(Connection { sender, received })
 }
 
-fn count_interim_responses(request: &mut Request<RequestBody>, flood: Arc<Notify>) {
-    let count = AtomicUsize::new(0);
-    hyper::ext::on_informational(request, move |_| {
-        if count.fetch_add(1, Ordering::Relaxed) == INTERIM_RESPONSES_MAX {
-            flood.notify_one();
-        }
-    });
+/// The 1xx responses before a final one.
+#[derive(Default)]
+struct Interim {
+    count: AtomicUsize,
+    too_many: Notify,
+}
+
+impl Interim {
+    fn count_in(self: &Arc<Interim>, request: &mut Request<RequestBody>) {
+        let interim = self.clone();
+        hyper::ext::on_informational(request, move |_| {
+            if interim.count.fetch_add(1, Ordering::Relaxed) == INTERIM_RESPONSES_MAX {
+                interim.too_many.notify_one();
+            }
+        });
+    }
+
+    fn is_too_many(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > INTERIM_RESPONSES_MAX
+    }
 }
 
 fn failure_of(error: &hyper::Error) -> Failure {
@@ -390,6 +416,9 @@ impl OriginBody {
 
     /// [`OriginBody::next`], to be polled.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        if self.lease.is_some() && Instant::now() >= self.deadline {
+            return Poll::Ready(Some(Err(Failure::BodyTimeout)));
+        }
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
                 return self.poll_timeout(context);

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::{ClientBody, Fault, ReplyBody, RequestBody};
-use super::origin::Ask;
+use super::origin::{Ask, OriginBody};
 use super::pipeline::Outcome;
 use super::reply::{self, Reply};
 use super::{Proxy, Site};
+use crate::cache::Failure;
 use crate::key::Key;
 use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
 use crate::semantics::policy::Policy;
@@ -24,7 +25,7 @@ impl Proxy {
         self: &Arc<Proxy>,
         request: Request<Incoming>,
         key: Key,
-        site: &Site,
+        site: &Arc<Site>,
         policy: &Policy,
     ) -> (Reply, Outcome) {
         let (parts, incoming) = request.into_parts();
@@ -32,13 +33,13 @@ impl Proxy {
         let (body, report) = ClientBody::new(incoming, self.config.body_timeout, deadline);
         let mut passed = fields::passed_request(&parts.headers);
         self.add_via(&mut passed);
-        let ask = Ask {
-            method: parts.method.clone(),
-            path_and_query: key.path_and_query().to_owned(),
-            fields: passed,
-        };
+        let ask =
+            Ask { method: parts.method, path_and_query: key.path_and_query().to_owned(), fields: passed };
         self.metrics.fetches.increment();
-        let answered = site.origin.exchange(ask, RequestBody::Client(body)).await;
+        // In a task of its own: what the origin was told to change is forgotten also where the client left.
+        let (proxy, site) = (self.clone(), site.clone());
+        let exchanged =
+            tokio::spawn(async move { proxy.exchange_unsafe(ask, body, &key, &site).await }).await;
         match report.fault() {
             Fault::None => {}
             Fault::Broken => return client_fault(StatusCode::BAD_REQUEST, "The request's body is broken."),
@@ -49,16 +50,13 @@ impl Proxy {
                 return client_fault(StatusCode::REQUEST_TIMEOUT, "The request's body came too slowly.");
             }
         }
-        let response = match answered {
+        let response = match exchanged.unwrap_or(Err(Failure::Abandoned)) {
             Ok(response) => response,
             Err(failure) => {
                 self.metrics.fetch_failures.increment();
                 return (reply::failure(failure), Outcome::Error);
             }
         };
-        if invalidate::invalidates(&parts.method, response.status()) {
-            self.forget(&key, &response);
-        }
         let (head, body) = response.into_parts();
         let mut fields = fields::forwarded(&head.headers, policy);
         let (reason, status) = (Forwarded::Method, Some(head.status));
@@ -67,14 +65,39 @@ impl Proxy {
         (reply::new(head.status, fields, ReplyBody::passed(body)), Outcome::Pass)
     }
 
+    /// Sends an unsafe request once. Its success is forgotten about before anybody learns of it; where it was
+    /// sent and no answer came in time, it may have been one.
+    async fn exchange_unsafe(
+        &self,
+        ask: Ask,
+        body: ClientBody,
+        key: &Key,
+        site: &Site,
+    ) -> Result<Response<OriginBody>, Failure> {
+        let method = ask.method.clone();
+        let exchanged = site.origin.exchange(ask, RequestBody::Client(body)).await;
+        match &exchanged {
+            Ok(response) if invalidate::invalidates(&method, response.status()) => {
+                self.forget(key, response.headers());
+            }
+            Err(Failure::HeadTimeout | Failure::Incomplete)
+                if invalidate::invalidates(&method, StatusCode::OK) =>
+            {
+                self.forget(key, &HeaderMap::new());
+            }
+            _ => {}
+        }
+        exchanged
+    }
+
     /// Purges what an unsafe method changed; uncharged, and within the account.
-    fn forget<B>(&self, key: &Key, response: &http::Response<B>) {
+    fn forget(&self, key: &Key, answer: &HeaderMap) {
         self.cache.purge(Target::Url(key.clone()), Box::new(|_| {}));
         let Some(url) = self.endpoints.url_of(key) else { return };
         let Some((scheme, authority, path_and_query)) = split(&url) else { return };
         let asked = invalidate::Asked { scheme, authority, path_and_query };
         // Any alias of the account's is the same origin: what is not the account's is left out below.
-        for named in invalidate::named_urls(asked, response.headers(), |_| true) {
+        for named in invalidate::named_urls(asked, answer, |_| true) {
             if let Ok(located) = self.endpoints.parse_url(&named)
                 && located.key.account() == key.account()
             {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::ReplyBody;
-use super::fill::Fill;
+use super::fill::{Fill, stands_in_for};
 use super::origin::OriginBody;
 use super::reply::{self, Reply};
 use super::{Proxy, Site, gate};
@@ -192,9 +192,41 @@ impl Proxy {
     /// HEAD of what is not stored: the origin is asked, and nothing is kept (RFC 9110 §9.3.2).
     async fn fetch_head(self: &Arc<Proxy>, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
         let ask = self.ask(Method::HEAD, &asked.key, asked.forwarded.clone());
-        match self.exchange(asked.site, ask).await {
-            Ok(response) => (passed(asked, response, reason), Outcome::Pass),
-            Err(failure) => (reply::failure(failure), Outcome::Error),
+        let response = match self.exchange(asked.site, ask).await {
+            Ok(response) => response,
+            Err(failure) => return self.failed(asked, failure),
+        };
+        match response.status() {
+            // Neither was asked for.
+            StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT => {
+                self.failed(asked, Failure::BadResponse)
+            }
+            status if stands_in_for(status) && self.may_stand_in(asked) => {
+                self.failed(asked, Failure::ServerError)
+            }
+            _ => (self.head(asked, &response, reason), Outcome::Pass),
+        }
+    }
+
+    /// The origin's own answer to HEAD, or 304 to a client that has what it speaks of.
+    fn head(&self, asked: &Asked<'_>, response: &Response<OriginBody>, reason: Forwarded) -> Reply {
+        let wall = self.cache.clock().wall();
+        let fields = fields::forwarded(response.headers(), asked.policy);
+        let validators = Validators::read(&fields, wall);
+        let whole =
+            Whole { status: response.status(), fields: &fields, validators: &validators, bytes: None };
+        let status = Some(response.status());
+        let outcome = Handled::Forwarded { reason, status, stored: false, collapsed: false };
+        whole.answer(asked, wall, None, CacheStatus { outcome, ttl: None, detail: None }, |_| {
+            ReplyBody::empty()
+        })
+    }
+
+    /// Whether something stored may be used in place of an error.
+    fn may_stand_in(&self, asked: &Asked<'_>) -> bool {
+        match self.cache.look_up(&asked.key, &asked.forwarded) {
+            Lookup::Found(variant) => variant.freshness.usable_on_error(self.resident(&variant)),
+            Lookup::OtherVariants | Lookup::Absent => false,
         }
     }
 

@@ -66,6 +66,7 @@ pub fn client_fault(status: StatusCode, message: &str) -> Reply {
 pub fn options() -> Reply {
     let mut reply = new(StatusCode::NO_CONTENT, HeaderMap::new(), ReplyBody::empty());
     reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    reply.headers_mut().insert("cache-status", HeaderValue::from_static("Freshet; detail=options"));
     reply
 }
 

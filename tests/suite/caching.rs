@@ -228,3 +228,60 @@ fn stale_while_revalidate_answers_at_once_and_refreshes_once() {
     crate::support::wait_until("the refresh is stored", || freshet.get("/a.png").text() == "body 1");
     assert_eq!(origin.count(), 2);
 }
+
+#[test]
+fn refresh_that_brings_nothing_storable_ends_the_stale_answer() {
+    let origin = Origin::new(|seen| {
+        let fields = match seen.number {
+            0 => [("content-type", "image/png"), ("cache-control", "max-age=1, stale-while-revalidate=600")],
+            _ => [("content-type", "image/png"), ("cache-control", "no-store")],
+        };
+        vec![Step::Send(answer("200 OK", &fields, format!("body {}", seen.number)))]
+    });
+    let freshet = Freshet::before(&origin);
+    freshet.get("/a.png");
+    freshet.clock.advance(Duration::from_secs(5));
+    assert_eq!(freshet.get("/a.png").text(), "body 0", "stale, and a refresh behind it");
+    crate::support::wait_until("what was withdrawn is gone", || freshet.app().figures().entries == 0);
+    assert_eq!(freshet.get("/a.png").text(), "body 2");
+}
+
+#[test]
+fn invalidation_is_not_lost_when_its_client_leaves() {
+    let gate = crate::support::origin::Gate::new();
+    let held = gate.clone();
+    let origin = Origin::new(move |seen| match &*seen.method {
+        "GET" => image("old"),
+        _ => vec![Step::Pause(held.clone()), Step::Send(answer("204 No Content", &[], ""))],
+    });
+    let freshet = Freshet::with(&origin, "[[routes]]\nmethods = [\"PUT\"]\n");
+    freshet.get("/a.jpg");
+    let mut client = freshet.client();
+    client.send(format!("PUT /a.jpg HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 3\r\n\r\nnew"));
+    gate.wait_for(1);
+    drop(client);
+    gate.open();
+    crate::support::wait_until("what was stored is gone", || freshet.app().figures().entries == 0);
+}
+
+#[test]
+fn head_falls_back_and_compares_as_get_does() {
+    let origin = Origin::new(|seen| match (&*seen.method, &*seen.target) {
+        ("HEAD", "/etag.png") => vec![Step::Send(answer("200 OK", FRESH, ""))],
+        ("HEAD", "/part.png") => vec![Step::Send(answer("206 Partial Content", FRESH, ""))],
+        ("HEAD", _) => vec![Step::Send(answer("503 Service Unavailable", &[], ""))],
+        _ => {
+            let fields = [("content-type", "image/png"), ("cache-control", "max-age=1, stale-if-error=600")];
+            vec![Step::Send(answer("200 OK", &fields, "body"))]
+        }
+    });
+    let freshet = Freshet::before(&origin);
+    freshet.get("/a.png");
+    freshet.clock.advance(Duration::from_secs(5));
+    let head =
+        |target, fields: &[(&str, &str)]| freshet.client().request("HEAD", HOST, target, fields).status;
+    assert_eq!(head("/a.png", &[]), 200, "stale-if-error");
+    assert_eq!(head("/other.png", &[]), 503);
+    assert_eq!(head("/etag.png", &[("if-none-match", "\"v1\"")]), 304);
+    assert_eq!(head("/part.png", &[]), 502, "a part that nobody asked for");
+}

@@ -84,7 +84,7 @@ fn purge_and_status_speak_to_a_running_server() {
     assert_eq!(code, Some(1));
     assert!(stderr.contains("No request found for this requestId."), "{stderr}");
 
-    // One is refused with its reason, the other is purged all the same; then the allowance is used up.
+    // One is refused with its reason and its rule, the other is purged all the same; then the allowance is used up.
     let (code, stdout, stderr) = call(&["purge", "http://img.test/a*", "http://img.test/c.jpg"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("refused    http://img.test/a*: The URL is not valid"), "{stderr}");

@@ -221,3 +221,37 @@ fn slow_clients_are_cut_off_in_every_phase() {
         std::io::Write::write_all(&mut probe, b"x").is_err()
     });
 }
+
+#[test]
+fn slow_but_steady_client_outlives_the_idle_time_out() {
+    let body: Vec<u8> = (0..1_500_000u32).map(|at| (at >> 6) as u8).collect();
+    let sent = body.clone();
+    let origin = Origin::new(move |_| image(&sent));
+    let freshet = Freshet::with(&origin, "[proxy]\nidle_timeout = \"200ms\"\n");
+    freshet.get("/a.png");
+    let mut client = freshet.client();
+    socket2::SockRef::from(&client.socket).set_recv_buffer_size(16 * 1024).unwrap();
+    client.send(crate::support::client::request("GET", HOST, "/a.png", &[]));
+    assert!(client.head().unwrap().is_hit());
+    let mut got = Vec::new();
+    while got.len() < body.len() {
+        got.extend(client.read(50_000.min(body.len() - got.len())));
+        std::thread::sleep(std::time::Duration::from_millis(50)); // This is the client, and it is slow.
+    }
+    assert_eq!(got, body);
+}
+
+#[test]
+fn upload_may_take_longer_than_the_origin_has_for_its_answer() {
+    let origin = Origin::new(|_| image("done"));
+    let routes = "[fetch]\nfirst_byte_timeout = \"200ms\"\n[[routes]]\nmethods = [\"POST\"]\n";
+    let freshet = Freshet::with(&origin, routes);
+    let mut client = freshet.client();
+    client.send(format!("POST /a HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 10\r\n\r\n"));
+    for byte in b"0123456789" {
+        client.send([*byte]);
+        std::thread::sleep(std::time::Duration::from_millis(50)); // This is the client, and it is slow.
+    }
+    assert_eq!(client.answer(false).unwrap().text(), "done");
+    assert_eq!(origin.seen()[0].body, b"0123456789");
+}

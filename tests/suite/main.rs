@@ -10,6 +10,7 @@ mod https_origin;
 mod oracle;
 mod origins;
 mod purging;
+mod stopping;
 mod streaming;
 mod support;
 mod tidy;

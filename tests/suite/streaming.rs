@@ -120,6 +120,65 @@ fn object_over_the_limit_streams_through_unstored() {
 }
 
 #[test]
+fn only_reader_of_a_body_that_grew_over_the_limit_gets_all_of_it_however_slow() {
+    let body: Vec<u8> = (0..32u32 << 20).map(|at| (at >> 8) as u8).collect();
+    let (gate, sent) = (Gate::new(), body.clone());
+    let held = gate.clone();
+    let origin = Origin::new(move |_| {
+        let mut steps = vec![Step::Send(CHUNKED.into())];
+        for (at, chunk) in sent.chunks(1 << 20).enumerate() {
+            let framed = [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat();
+            steps.push(Step::Send(framed));
+            if at == 20 {
+                steps.push(Step::Pause(held.clone())); // Under the limit still: all of it was taken at once.
+            }
+        }
+        steps.push(Step::Send(b"0\r\n\r\n".into()));
+        steps
+    });
+    let freshet = Freshet::with(&origin, "[cache]\nobject_max_bytes = \"24MiB\"\n");
+    let mut client = freshet.client();
+    client.send(crate::support::client::request("GET", HOST, "/a.png", &[]));
+    gate.wait_for(1); // The client has read nothing, and lags by far more than the window.
+    gate.open();
+    let answer = client.answer(false).unwrap();
+    assert!(answer.complete && answer.body == body, "{} of {} bytes", answer.body.len(), body.len());
+}
+
+#[test]
+fn a_whole_fetch_has_an_end_also_while_bytes_keep_coming() {
+    let origin = Origin::new(|_| {
+        vec![
+            Step::Send(CHUNKED.into()),
+            Step::SendForEver(b"1000\r\n".iter().copied().chain([7; 4096]).chain(*b"\r\n").collect()),
+        ]
+    });
+    let freshet =
+        Freshet::with(&origin, "[cache]\nobject_max_bytes = 100_000\n[fetch]\ntotal_timeout = \"300ms\"\n");
+    let mut client = freshet.client();
+    client.send(crate::support::client::request("GET", HOST, "/a.png", &[]));
+    assert_eq!(client.head().unwrap().status, 200);
+    let mut socket = &client.socket;
+    let mut bytes = [0; 65536];
+    // Ends by the connection's end: an answer without an end would keep a place of the origin for ever.
+    while std::io::Read::read(&mut socket, &mut bytes).is_ok_and(|count| count > 0) {}
+}
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncache-control: max-age=60\r\n\
+                       transfer-encoding: chunked\r\n\r\n";
+
+#[test]
+fn chunked_body_over_the_limit_that_comes_in_one_burst_is_not_stored() {
+    let origin = Origin::new(|_| {
+        let chunks = [format!("1f40\r\n{}\r\n0\r\n\r\n", "x".repeat(8000))].concat();
+        vec![Step::Send([CHUNKED, &chunks].concat().into())]
+    });
+    let freshet = Freshet::with(&origin, "[cache]\nobject_max_bytes = 1024\n");
+    assert_eq!(freshet.get("/a.png").body.len(), 8000);
+    assert_eq!(freshet.app().figures().entries, 0);
+}
+
+#[test]
 fn chunked_body_is_stored_whole() {
     let origin = Origin::new(|_| {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n";

@@ -33,6 +33,8 @@ impl Seen {
 /// One step of an answer.
 pub enum Step {
     Send(Vec<u8>),
+    /// The same bytes again and again, until the other side has enough.
+    SendForEver(Vec<u8>),
     Pause(Gate),
     Close,
     Reset,
@@ -133,6 +135,10 @@ fn serve(socket: TcpStream, connection: usize, record: &Mutex<Vec<Seen>>, script
                     if socket.write_all(&bytes).is_err() {
                         return;
                     }
+                }
+                Step::SendForEver(bytes) => {
+                    while socket.write_all(&bytes).is_ok() {}
+                    return;
                 }
                 Step::Pause(gate) => gate.pass(),
                 Step::Close => {
