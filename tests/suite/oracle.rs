@@ -10,8 +10,7 @@
 //! `FRESHET_ORACLE_READS=200000` reads more than the normal run does. What counts is a read of an object that
 //! was purged at least once, begun after the acknowledgement of its newest purge.
 //!
-//! | broken on purpose                                        | here     |
-//! |----------------------------------------------------------|----------|
+//! What it notices of code that is broken on purpose stands in the table of `src/cache/model.rs`.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
