@@ -458,9 +458,13 @@ impl Model {
                     true => fetch.fill.selection.matches(&fields),
                 }
         });
-        // Of several, the one that was opened first.
-        let expected = joinable.min_by_key(|(_, fetch)| fetch.begun).map(|(at, _)| at);
+        let mut joinable: Vec<(usize, &Fetch)> = joinable.collect();
+        joinable.sort_by_key(|(_, fetch)| fetch.begun);
+        let several = joinable.len() > 1;
+        let expected = joinable.first().map(|(at, _)| *at); // The one that was opened first.
         match (self.cache.join(&self.keys[key], &fields, alike_alone), expected) {
+            // A fold may have closed the older ones: which was joined is not known.
+            (Join::Follow(_), Some(_)) if self.folded && several => {}
             (Join::Follow(reader), Some(at)) => self.fetches[at].readers.push(reader),
             (Join::Follow(_), None) => panic!("{}: a fetch was joined that is too old", self.keys[key]),
             (Join::Lead(..), Some(_)) if !self.folded => panic!("{}: a fetch was not joined", self.keys[key]),
