@@ -19,10 +19,10 @@
 //! | a look-up reads no fences                                 | yes   | yes     | yes    |
 //! | the epoch is taken at the commit                          | yes   | yes     | yes    |
 //! | a join reads no fences                                    | yes   | yes     | yes    |
-//! | a commit judges its own variant by no fence               | yes   | no (1)  | yes    |
+//! | a commit judges its own variant by no fence               | yes   | no (1)  | (1)    |
 //! | a commit keeps covered variants beside its own            | yes   | 1 of 3  | no     |
 //! | a commit reads the fences after the get                   | no    | 1 of 2  | no     |
-//! | a commit after the ticket has left the active set         | (2)   | (2)     | yes    |
+//! | a commit after the ticket has left the active set         | -     | -       | yes (2)|
 //! | a discard judges nothing                                  | yes   | no      | no     |
 //! | a fence retires without waiting for the active set        | yes   | yes     | yes    |
 //! | a sweep only before the drain                             | no    | yes     | no     |
@@ -31,20 +31,22 @@
 //! | a ticket leaves the active set before the flight closes   | no    | yes     | no     |
 //! | the index is told after the store                         | no    | yes     | no     |
 //! | the store's listener removes no pair                      | yes   | yes     | yes    |
-//! | one id for all writes of a key                            | yes   | yes     | -      |
+//! | one id for all writes of a key                            | (6)   | (6)     | (6)    |
 //! | a write without its key's stripe                          | no    | 2 of 3  | no     |
-//! | a newer fence is absorbed; a fold takes the older epoch   | yes   | no      | -      |
-//! | the walk to a shorter prefix is left out                  | yes   | no      | -      |
+//! | a newer fence is absorbed; a fold takes the older epoch   | (6)   | no      | -      |
+//! | the walk to a shorter prefix is left out                  | yes   | no      | no     |
 //! | a marker outlives its purge                               | yes   | no      | -      |
-//! | `newest` is stored before the snapshot                    | no (4)| no (4)  | -      |
-//! | a 304 is stored under an epoch newer than its ticket      | (2)   | (2)     | yes    |
+//! | `newest` is stored before the snapshot                    | no (4)| no (4)  | no (4) |
+//! | a 304 is stored under an epoch newer than its ticket      | -     | -       | yes (2)|
 //! | the base of a revalidation is looked up before the ticket | -     | -       | no (5) |
 //!
-//! 1. What it stores is never served: the fence waits for the fetch, and the last sweep removes it.
-//! 2. An assertion in `Cache::commit`; the oracle ran without it.
+//! 1. What it stores is never served: the fence waits for the fetch, and the last sweep removes it. The oracle
+//!    notices it by a counter alone, that of fetches not stored for a purge.
+//! 2. The oracle ran without the assertion in `Cache::commit` that forbids it.
 //! 3. Nothing stale is served meanwhile: only memory and the purge's figures are late.
 //! 4. Harmless: a purge is acknowledged after both, and before that either answer is right.
 //! 5. A window of microseconds, and an entity tag that names the version gets no 304 for an older one.
+//! 6. Noticed by an assertion in `fence.rs` or `index.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
