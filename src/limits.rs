@@ -51,7 +51,7 @@ pub const VARY_FIELDS_MAX: usize = 16;
 pub const SELECTION_BYTES_MAX: usize = 4 * 1024;
 /// Ranges that one request may ask for; with more, the whole is sent (RFC 9110 §14.2).
 pub const RANGES_MAX: usize = 16;
-/// Live fences; beyond it the two newest of an account are folded into a wider one.
+/// Live fences; beyond it two neighbours of an account are folded into a wider one.
 pub const FENCES_MAX: usize = 100;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;

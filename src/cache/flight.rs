@@ -99,6 +99,8 @@ pub struct Head {
 pub enum Landing {
     /// A response whose body every reader gets as it arrives.
     Shared(Arc<Head>),
+    /// Nothing was fetched: another fetch had stored this before the lead began.
+    Stored(Arc<Variant>),
     /// The stored response was confirmed, and renewed.
     Renewed(Arc<Variant>),
     /// Not to be shared: every follower goes to the origin on its own.

@@ -139,7 +139,7 @@ impl Races {
                     let version = head.fields["version"].to_str().unwrap();
                     return self.check(at, wanted, version, "a fetch");
                 }
-                Some(Landing::Renewed(base)) => {
+                Some(Landing::Renewed(base) | Landing::Stored(base)) => {
                     return self.check(at, wanted, &text(&base.body), "a renewal");
                 }
                 Some(Landing::Alone | Landing::Failed(_)) => return,

@@ -52,7 +52,7 @@ impl Fill {
         };
         if let Some(fresh) = base.as_ref().filter(|variant| self.is_fresh(variant)) {
             // Another fetch ended between the request's look-up and its turn to lead.
-            self.lead.land(Landing::Renewed(fresh.clone()));
+            self.lead.land(Landing::Stored(fresh.clone()));
             return self.lead.finish(Ok(()));
         }
         let Some(base) = base else { return self.replace().await };
@@ -290,4 +290,60 @@ impl Fill {
 /// The statuses that a stale response stands in for (RFC 5861 §4).
 pub fn stands_in_for(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use bytes::Bytes;
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::cache::Cache;
+    use crate::clock::Clock;
+    use crate::config::{self, Origin, Sources};
+    use crate::key::Endpoints;
+
+    /// Nothing listens at its origin: whoever asks it fails.
+    const CONFIG: &str = "[[accounts]]\nid = \"a\"\nprivate_keys = [\"0123456789abcdef\"]\n\
+                          url_endpoints = [\"http://img.test\"]\norigin = \"http://127.0.0.1:9\"\n";
+
+    #[tokio::test]
+    async fn what_another_fetch_stored_meanwhile_is_taken_and_the_origin_is_not_asked() {
+        let sources = Sources { variable: &|_| None, folder: Path::new("/"), cores: 1 };
+        let config = config::parse(CONFIG, "the test's config", &sources).unwrap();
+        let endpoints = Arc::new(Endpoints::new(&config.accounts));
+        let key = endpoints.parse_url("http://img.test/a.png").unwrap().key;
+        let Origin::Server(server) = config.accounts[0].origin.clone() else { panic!() };
+        let cache = Cache::new(1 << 20, Clock::manual(1_700_000_000));
+        let proxy = Proxy::new(&config, endpoints, cache.clone(), vec![server], None, Arc::default(), "test");
+        let (site, policy) = (proxy.sites[0].clone(), Arc::new(Policy::image()));
+        let fields = fields::cacheable_request(&HeaderMap::new(), &policy);
+        let fill = |lead| {
+            let (handed_over, _) = oneshot::channel();
+            Fill::new(proxy.clone(), site.clone(), policy.clone(), lead, handed_over)
+        };
+
+        // Both have found nothing; the first one stores before the second begins.
+        let ((first, _), (second, reader)) =
+            (cache.fetch_alone(&key, &fields), cache.fetch_alone(&key, &fields));
+        let first = fill(first);
+        let mut response = HeaderMap::new();
+        response.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/png"));
+        response.insert(header::CONTENT_LENGTH, HeaderValue::from_static("4"));
+        response.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        let request = RequestFacts { method: &Method::GET, headers: &fields };
+        let wall = cache.clock().wall();
+        let plan =
+            semantics::plan(&request, StatusCode::OK, &response, &policy, wall, Duration::ZERO).unwrap();
+        let body = Body::new(vec![Bytes::from_static(b"body")]);
+        let stored = Arc::new(first.variant(StatusCode::OK, plan, body, cache.now()));
+        first.commit(&stored);
+
+        fill(second).run().await;
+        let landing = reader.landing().await;
+        assert!(matches!(&landing, Landing::Stored(found) if Arc::ptr_eq(found, &stored)), "{landing:?}");
+        assert_eq!(proxy.metrics.fetches.get(), 0);
+    }
 }

@@ -165,7 +165,10 @@ impl Proxy {
                 Ok(Landing::Renewed(variant)) if variant.selection.matches(&asked.forwarded) => {
                     return (self.renewed(asked, &variant, reason, collapsed), Outcome::Miss);
                 }
-                Ok(Landing::Shared(_) | Landing::Renewed(_)) => {
+                Ok(Landing::Stored(variant)) if variant.selection.matches(&asked.forwarded) => {
+                    return (self.hit(asked, &variant, None), Outcome::Hit);
+                }
+                Ok(Landing::Shared(_) | Landing::Stored(_) | Landing::Renewed(_)) => {
                     // Another variant than ours: from now on only a fetch for requests like this one.
                     alike_alone = true;
                     join = self.cache.join(&asked.key, &asked.forwarded, alike_alone);
