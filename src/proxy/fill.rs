@@ -20,6 +20,7 @@ use crate::semantics::policy::Policy;
 use crate::semantics::storable::NotStorable;
 use crate::semantics::vary::Selection;
 use crate::semantics::{self, Confirmation, Held, Renewal, RequestFacts, fields};
+use crate::target::Tags;
 
 /// See the module.
 pub struct Fill {
@@ -59,13 +60,12 @@ impl Fill {
         self.base = Some(base.clone());
         let sent = self.proxy.cache.now();
         let mut asked = self.lead.fields().clone();
-        base.validators.ask(&mut asked);
+        base.validators(self.proxy.cache.clock().wall()).ask(&mut asked);
         let response = match self.exchange(asked).await {
             Ok(response) => response,
             Err(failure) => return self.fail(failure),
         };
         let received = self.proxy.cache.now();
-        let resident = received.since(base.received);
         match response.status() {
             StatusCode::NOT_MODIFIED => match self.renewal(&base, response.headers(), received.since(sent)) {
                 // It spoke of another response than ours: asked again, for the whole.
@@ -75,7 +75,7 @@ impl Fill {
                 }
                 renewal => self.renew(&base, renewal, received),
             },
-            status if stands_in_for(status) && base.freshness.usable_on_error(resident) => {
+            status if stands_in_for(status) && base.freshness().usable_on_error(base.age_at(received)) => {
                 self.fail(Failure::ServerError);
             }
             _ => self.received(response, received, received.since(sent)).await,
@@ -83,8 +83,7 @@ impl Fill {
     }
 
     fn is_fresh(&self, variant: &Variant) -> bool {
-        let resident = self.proxy.cache.now().since(variant.received);
-        matches!(variant.freshness.judge(resident), State::Fresh { .. })
+        matches!(variant.state(self.proxy.cache.now()), State::Fresh { .. })
     }
 
     async fn exchange(&self, asked: HeaderMap) -> Result<Response<OriginBody>, Failure> {
@@ -92,9 +91,10 @@ impl Fill {
         self.proxy.exchange(&self.site, ask).await
     }
 
-    fn renewal(&self, base: &Variant, update: &HeaderMap, delay: Duration) -> Renewal {
-        let held = Held { status: base.status, fields: &base.fields, validators: &base.validators };
+    fn renewal(&self, base: &Arc<Variant>, update: &HeaderMap, delay: Duration) -> Renewal {
         let wall = self.proxy.cache.clock().wall();
+        let (fields, validators) = (base.fields(), base.validators(wall));
+        let held = Held { status: base.status(), fields: &fields, validators: &validators };
         semantics::renew(
             self.lead.fields(),
             &held,
@@ -110,14 +110,17 @@ impl Fill {
     fn renew(mut self, base: &Arc<Variant>, renewal: Renewal, received: Moment) {
         let renewed = match renewal {
             Renewal::Renewed(fill) => {
-                let variant = Arc::new(self.variant(base.status, *fill, base.body.clone(), received));
+                // A purge by a tag that it had is a purge of it, whatever tags it has now.
+                let tags = base.tags().clone();
+                self.lead.learn(tags.clone());
+                let variant = self.variant(base.status(), &fill, tags, base.body().clone(), received);
                 self.commit(&variant);
                 variant
             }
             Renewal::Spent { fields, reason } => {
                 tracing::debug!(key = %self.lead.key(), reason = reason.as_str(), "not stored again");
                 self.proxy.cache.discard(&self.lead, base);
-                Arc::new(Variant { fields, body: base.body.clone(), ..Variant::clone(base) })
+                Arc::new(self.proxy.cache.with_fields(base, &fields))
             }
             Renewal::Mismatch => unreachable!("it is asked for again, see `run`"),
         };
@@ -207,6 +210,8 @@ impl Fill {
         received: Moment,
     ) {
         let (status, length) = (head.status, head.bytes);
+        let tags = Tags::default();
+        self.lead.learn(tags.clone());
         // A body that is broken from its first byte, as far as it is here, is no answer at all.
         match body.at_once().await {
             Some(Err(failure)) => return self.fail(failure),
@@ -239,7 +244,7 @@ impl Fill {
         if let Some(fill) = storing.filter(|_| self.lead.received() <= self.proxy.object_bytes_max) {
             let whole = self.lead.body();
             assert!(length.is_none_or(|length| length == whole.bytes()), "hyper ends a body at its length");
-            self.commit(&Arc::new(self.variant(status, fill, whole, received)));
+            self.commit(&self.variant(status, &fill, tags, whole, received));
         }
         self.lead.show();
         self.lead.finish(Ok(()));
@@ -260,17 +265,15 @@ impl Fill {
         }
     }
 
-    fn variant(&self, status: StatusCode, fill: semantics::Fill, body: Body, received: Moment) -> Variant {
-        Variant {
-            epoch: self.lead.epoch(),
-            received,
-            freshness: fill.freshness,
-            selection: fill.selection,
-            validators: fill.validators,
-            status,
-            fields: fill.fields,
-            body,
-        }
+    fn variant(
+        &self,
+        status: StatusCode,
+        fill: &semantics::Fill,
+        tags: Tags,
+        body: Body,
+        received: Moment,
+    ) -> Arc<Variant> {
+        self.proxy.cache.variant(&self.lead, status, fill, tags, body, received)
     }
 
     fn commit(&self, variant: &Arc<Variant>) {
@@ -328,7 +331,7 @@ mod tests {
         // Both have found nothing; the first one stores before the second begins.
         let ((first, _), (second, reader)) =
             (cache.fetch_alone(&key, &fields), cache.fetch_alone(&key, &fields));
-        let first = fill(first);
+        let mut first = fill(first);
         let mut response = HeaderMap::new();
         response.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/png"));
         response.insert(header::CONTENT_LENGTH, HeaderValue::from_static("4"));
@@ -338,7 +341,8 @@ mod tests {
         let plan =
             semantics::plan(&request, StatusCode::OK, &response, &policy, wall, Duration::ZERO).unwrap();
         let body = Body::new(vec![Bytes::from_static(b"body")]);
-        let stored = Arc::new(first.variant(StatusCode::OK, plan, body, cache.now()));
+        first.lead.learn(Tags::default());
+        let stored = first.variant(StatusCode::OK, &plan, Tags::default(), body, cache.now());
         first.commit(&stored);
 
         fill(second).run().await;

@@ -103,7 +103,7 @@ impl Proxy {
 
     async fn cached(self: &Arc<Proxy>, asked: &Asked<'_>) -> (Reply, Outcome) {
         let reason = match self.cache.look_up(&asked.key, &asked.forwarded) {
-            Lookup::Found(variant) => match variant.freshness.judge(self.resident(&variant)) {
+            Lookup::Found(variant) => match variant.state(self.cache.now()) {
                 State::Fresh { .. } => return (self.hit(asked, &variant, None), Outcome::Hit),
                 State::StaleWhileRevalidate => {
                     self.refresh(asked);
@@ -162,10 +162,10 @@ impl Proxy {
                 Ok(Landing::Shared(head)) if head.selection.matches(&asked.forwarded) => {
                     return (self.shared(asked, &head, reader, reason, collapsed), Outcome::Miss);
                 }
-                Ok(Landing::Renewed(variant)) if variant.selection.matches(&asked.forwarded) => {
+                Ok(Landing::Renewed(variant)) if variant.selects(&asked.forwarded) => {
                     return (self.renewed(asked, &variant, reason, collapsed), Outcome::Miss);
                 }
-                Ok(Landing::Stored(variant)) if variant.selection.matches(&asked.forwarded) => {
+                Ok(Landing::Stored(variant)) if variant.selects(&asked.forwarded) => {
                     return (self.hit(asked, &variant, None), Outcome::Hit);
                 }
                 Ok(Landing::Shared(_) | Landing::Stored(_) | Landing::Renewed(_)) => {
@@ -228,7 +228,7 @@ impl Proxy {
     /// Whether something stored may be used in place of an error.
     fn may_stand_in(&self, asked: &Asked<'_>) -> bool {
         match self.cache.look_up(&asked.key, &asked.forwarded) {
-            Lookup::Found(variant) => variant.freshness.usable_on_error(self.resident(&variant)),
+            Lookup::Found(variant) => self.stands_in(&variant),
             Lookup::OtherVariants | Lookup::Absent => false,
         }
     }
@@ -237,7 +237,7 @@ impl Proxy {
     /// made now, so that what was purged since the request came is not resurrected.
     fn failed(&self, asked: &Asked<'_>, failure: Failure) -> (Reply, Outcome) {
         if let Lookup::Found(variant) = self.cache.look_up(&asked.key, &asked.forwarded)
-            && variant.freshness.usable_on_error(self.resident(&variant))
+            && self.stands_in(&variant)
         {
             return (self.hit(asked, &variant, Some(failure.as_str())), Outcome::Hit);
         }
@@ -245,31 +245,44 @@ impl Proxy {
     }
 
     fn resident(&self, variant: &Variant) -> Duration {
-        self.cache.now().since(variant.received)
+        variant.age_at(self.cache.now())
     }
 
-    fn hit(&self, asked: &Asked<'_>, variant: &Variant, detail: Option<&'static str>) -> Reply {
-        let ttl = Some(variant.freshness.ttl(self.resident(variant)));
+    /// Whether it may stand in for an error.
+    fn stands_in(&self, variant: &Variant) -> bool {
+        variant.freshness().usable_on_error(self.resident(variant))
+    }
+
+    fn hit(&self, asked: &Asked<'_>, variant: &Arc<Variant>, detail: Option<&'static str>) -> Reply {
+        let ttl = Some(variant.freshness().ttl(self.resident(variant)));
         self.answer_from(asked, variant, CacheStatus { outcome: Handled::Hit, ttl, detail })
     }
 
-    fn renewed(&self, asked: &Asked<'_>, variant: &Variant, reason: Forwarded, collapsed: bool) -> Reply {
+    fn renewed(
+        &self,
+        asked: &Asked<'_>,
+        variant: &Arc<Variant>,
+        reason: Forwarded,
+        collapsed: bool,
+    ) -> Reply {
         let status = Some(StatusCode::NOT_MODIFIED);
         let outcome = Handled::Forwarded { reason, status, stored: true, collapsed };
         self.answer_from(asked, variant, CacheStatus { outcome, ttl: None, detail: None })
     }
 
     /// An answer from a whole stored response.
-    fn answer_from(&self, asked: &Asked<'_>, variant: &Variant, cache_status: CacheStatus) -> Reply {
+    fn answer_from(&self, asked: &Asked<'_>, variant: &Arc<Variant>, cache_status: CacheStatus) -> Reply {
+        let (fields, wall) = (variant.fields(), self.cache.clock().wall());
+        let validators = Validators::read(&fields, wall);
         let whole = Whole {
-            status: variant.status,
-            fields: &variant.fields,
-            validators: &variant.validators,
-            bytes: Some(variant.body.bytes()),
+            status: variant.status(),
+            fields: &fields,
+            validators: &validators,
+            bytes: Some(variant.body().bytes()),
         };
-        let age = variant.freshness.age(self.resident(variant));
+        let age = variant.freshness().age(self.resident(variant));
         whole.answer(asked, self.cache.clock().wall(), Some(age), cache_status, |part| {
-            ReplyBody::stored(variant.body.clone(), part.unwrap_or(0..variant.body.bytes()))
+            ReplyBody::stored(variant.body().clone(), part.unwrap_or(0..variant.body().bytes()))
         })
     }
 
