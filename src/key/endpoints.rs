@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use super::canonical::{self, PATH, QUERY};
 use super::{Key, KeyError, KeyPrefix};
-use crate::config::{Account, Authority, UrlEndpoint, Urls};
+use crate::config::{Account, Authority, Parameter, Route, UrlEndpoint, Urls};
 use crate::limits::{KEY_BYTES_MAX, TARGET_BYTES_MAX};
 
 /// The URL endpoints of all accounts.
@@ -19,6 +19,8 @@ pub struct Endpoints {
     hosts: HashMap<Authority, Host, RandomState>,
     /// As in the config, index for index.
     owners: Vec<Owner>,
+    /// In the config's order: the first that matches an account and a path holds for them.
+    routes: Box<[Route]>,
     indices: HashMap<Box<str>, usize, RandomState>,
 }
 
@@ -63,8 +65,17 @@ enum Extent {
 pub struct Located {
     /// Index into the config's accounts.
     pub account: usize,
+    /// Index into the config's routes, of the one that holds for the URL.
+    pub route: Option<usize>,
     /// What the URL's image is stored under.
     pub key: Key,
+}
+
+/// An account, the route that holds, and the text of a key or of a prefix.
+struct Resolved {
+    account: usize,
+    route: Option<usize>,
+    text: Box<str>,
 }
 
 impl Endpoints {
@@ -72,8 +83,18 @@ impl Endpoints {
     ///
     /// An endpoint whose path no URL can have is never found.
     pub fn new(accounts: &[Account]) -> Endpoints {
-        let mut endpoints =
-            Endpoints { hosts: HashMap::default(), owners: Vec::new(), indices: HashMap::default() };
+        Endpoints::with_routes(accounts, &[])
+    }
+
+    /// The same under the config's routes: one is chosen by the canonical path, and its `ignore_query` then cuts
+    /// the query of requests and of purges alike.
+    pub fn with_routes(accounts: &[Account], routes: &[Route]) -> Endpoints {
+        let mut endpoints = Endpoints {
+            hosts: HashMap::default(),
+            owners: Vec::new(),
+            routes: routes.into(),
+            indices: HashMap::default(),
+        };
         for (index, account) in accounts.iter().enumerate() {
             let mut texts = Vec::with_capacity(account.url_endpoints.len());
             for UrlEndpoint { scheme, authority, path } in &account.url_endpoints {
@@ -100,8 +121,7 @@ impl Endpoints {
         if path.len() + query.map_or(0, |query| query.len() + 1) > TARGET_BYTES_MAX {
             return Err(KeyError::TooLong);
         }
-        let (account, text) = self.resolve(authority, path, query, Extent::Url)?;
-        Ok(Located { account, key: Key(text) })
+        self.resolve(authority, path, query, Extent::Url).map(Resolved::located)
     }
 
     /// The key of a URL's text; a fragment is dropped.
@@ -109,8 +129,7 @@ impl Endpoints {
     /// Takes every URL that a key can be printed as, which may be longer than the target that made the key.
     pub fn parse_url(&self, url: &str) -> Result<Located, KeyError> {
         let (authority, path, query) = split_url(url)?;
-        let (account, text) = self.resolve(&authority, path, query, Extent::Url)?;
-        Ok(Located { account, key: Key(text) })
+        self.resolve(&authority, path, query, Extent::Url).map(Resolved::located)
     }
 
     /// The beginning of the keys of all URLs that begin with `text`, and the account that they belong to.
@@ -123,8 +142,8 @@ impl Endpoints {
         if matches!(query.unwrap_or(path).as_bytes(), [.., b'%'] | [.., b'%', _]) {
             return Err(KeyError::BrokenEscape);
         }
-        let (account, text) = self.resolve(&authority, path, query, Extent::Prefix)?;
-        Ok((account, KeyPrefix(text)))
+        let resolved = self.resolve(&authority, path, query, Extent::Prefix)?;
+        Ok((resolved.account, KeyPrefix(resolved.text)))
     }
 
     /// The URL of a key: below its account's canonical endpoint, or below the first alias that leads back to
@@ -149,14 +168,14 @@ impl Endpoints {
         endpoints.map(|endpoint| format!("{endpoint}{below}")).find(|url| leads_back(url))
     }
 
-    /// The account of a URL or of a prefix, and the canonical text.
+    /// The account of a URL or of a prefix, its route, and the canonical text.
     fn resolve(
         &self,
         authority: &Authority,
         path: &str,
         query: Option<&str>,
         extent: Extent,
-    ) -> Result<(usize, Box<str>), KeyError> {
+    ) -> Result<Resolved, KeyError> {
         let host = self.hosts.get(authority).ok_or(KeyError::UnknownHost)?;
         if !path.starts_with('/') {
             return Err(KeyError::PathStart);
@@ -175,8 +194,54 @@ impl Endpoints {
                 return self.resolve(authority, &path, query, extent);
             }
         }
-        owner.text(if below.is_empty() { "/" } else { below }, query).map(|text| (found.account, text))
+        let text = owner.text(if below.is_empty() { "/" } else { below }, query)?;
+        let route = self.route_of(&text);
+        let ignored = route.map_or(&[][..], |route| &self.routes[route].ignore_query);
+        Ok(Resolved { account: found.account, route, text: without_parameters(text, ignored, extent) })
     }
+
+    /// The first route that holds for a key. Costs a regular expression for each before it; nothing without
+    /// routes. A prefix that ends in its path may belong to several: then no query is there to be cut.
+    fn route_of(&self, text: &str) -> Option<usize> {
+        if self.routes.is_empty() {
+            return None;
+        }
+        let (account, below) = super::split_account(text);
+        let (path, _) = super::split_query(below);
+        self.routes.iter().position(|route| route.matches(account, path))
+    }
+}
+
+impl Resolved {
+    fn located(self) -> Located {
+        Located { account: self.account, route: self.route, key: Key(self.text) }
+    }
+}
+
+/// A key or a prefix less the parameters that its route ignores. The last parameter of a prefix may go on: where
+/// it may become an ignored one, the prefix ends before it, which covers more than was written and never less.
+fn without_parameters(text: Box<str>, ignored: &[Parameter], extent: Extent) -> Box<str> {
+    let (path, Some(query)) = super::split_query(&text) else { return text };
+    if ignored.is_empty() {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    out.push_str(path);
+    let mut separator = '?';
+    let mut parameters = query.split('&').peekable();
+    while let Some(parameter) = parameters.next() {
+        let goes_on = extent == Extent::Prefix && parameters.peek().is_none();
+        let dropped = |name: &Parameter| match goes_on {
+            true => name.may_name(parameter),
+            false => name.names(parameter),
+        };
+        if !ignored.iter().any(dropped) {
+            out.push(separator);
+            out.push_str(parameter);
+            separator = '&';
+        }
+    }
+    out.into_boxed_str()
 }
 
 impl Owner {

@@ -79,7 +79,7 @@ impl Proxy {
             Err(refusal) => return (reply::refusal(&refusal, ""), Outcome::Error),
         };
         let site = &self.sites[located.account];
-        let route = self.routes.choose(&site.id, located.key.path());
+        let route = self.routes.get(located.route);
         match *request.method() {
             Method::GET | Method::HEAD => {
                 let (parts, _) = request.into_parts();
@@ -94,7 +94,7 @@ impl Proxy {
                 };
                 self.cached(&asked).await
             }
-            ref method if route.methods.contains(method) => {
+            ref method if route.passes(method) => {
                 self.pass(request, located.key, site, &route.policy).await
             }
             _ => (reply::refusal(&gate::Refusal::Method, &route.allow), Outcome::Error),

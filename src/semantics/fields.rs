@@ -1,7 +1,7 @@
 //! Which fields go on: to the store, to a client, to the origin (RFC 9110 §7.6.1, RFC 9111 §3.1).
 //!
 //! Pure. Invariants: no hop-by-hop field passes in either direction; nothing that frames a message is
-//! stored; in image mode a cacheable fetch carries nothing of the client's but a reduced Accept, so nothing
+//! stored; in image mode a cacheable fetch carries nothing of the client's but a reduced Accept and the hints that the route names, so nothing
 //! outside the key and the variant can change what is stored. Cost: O(number of fields).
 
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::cache_control::ResponseDirectives;
 use super::policy::{Forwarding, Policy, SetCookie};
-use super::{accept, date, list};
+use super::{accept, date, hints, list};
 
 /// Fields of one connection alone. Fields whose names start with `proxy-` are others.
 const HOP_BY_HOP: [&str; 7] =
@@ -159,6 +159,7 @@ pub fn cacheable_request(client: &HeaderMap, policy: &Policy) -> HeaderMap {
     if policy.forwarding == Forwarding::Reduced || !policy.formats.is_empty() {
         fields.insert(header::ACCEPT, accept::reduce(client, &policy.formats));
     }
+    hints::reduce(client, &policy.hints, &mut fields);
     fields
 }
 

@@ -20,6 +20,7 @@ pub mod conditional;
 pub mod date;
 pub mod fields;
 pub mod freshness;
+mod hints;
 pub mod invalidate;
 mod list;
 pub mod policy;
