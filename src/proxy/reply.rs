@@ -8,6 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ReplyBody;
 use super::gate::Refusal;
+use super::request_id::X_REQUEST_ID;
 use crate::cache::Failure;
 
 /// An answer on its way to a client.
@@ -60,6 +61,20 @@ pub fn client_fault(status: StatusCode, message: &str) -> Reply {
     let mut reply = ours(status, "client-body", message.to_owned());
     reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     reply
+}
+
+/// The answer where the client wants nothing but what is stored, and nothing usable is (RFC 9111 §5.2.1.7).
+pub fn only_if_cached() -> Reply {
+    let message = "Nothing usable is stored, and the request says only-if-cached.";
+    ours(StatusCode::GATEWAY_TIMEOUT, "only-if-cached", message.to_owned())
+}
+
+/// Names the request in its answer, and in the body of an error of ours.
+pub fn name(reply: &mut Reply, request_id: &HeaderValue) {
+    reply.headers_mut().insert(X_REQUEST_ID, request_id.clone());
+    if let Ok(request_id) = request_id.to_str() {
+        reply.body_mut().add_line(&format!("Request: {request_id}\n"));
+    }
 }
 
 /// The answer to `OPTIONS *`: what the server as a whole takes (RFC 9110 §9.3.7).
