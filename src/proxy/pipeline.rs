@@ -76,7 +76,7 @@ impl Proxy {
         }
         let located = match gate::admit(&request, &self.endpoints, &self.pseudonym) {
             Ok(located) => located,
-            Err(refusal) => return (reply::refusal(&refusal, ""), Outcome::Error),
+            Err(refusal) => return (reply::refusal(&refusal, reply::ALLOWED), Outcome::Error),
         };
         let site = &self.sites[located.account];
         let route = self.routes.choose(&site.id, located.key.path());
@@ -151,7 +151,10 @@ impl Proxy {
                     self.lead(asked, lead, sender);
                     (reader, Some(receiver))
                 }
-                Join::Follow(reader) => (reader, None),
+                Join::Follow(reader) => {
+                    self.metrics.joined.increment();
+                    (reader, None)
+                }
             };
             let collapsed = handed_over.is_none();
             let landed = match collapsed {
