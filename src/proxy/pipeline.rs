@@ -97,7 +97,7 @@ impl Proxy {
         }
         let located = match gate::admit(&request, &self.endpoints, &self.pseudonym) {
             Ok(located) => located,
-            Err(refusal) => return (reply::refusal(&refusal, ""), Outcome::Error),
+            Err(refusal) => return (reply::refusal(&refusal, reply::ALLOWED), Outcome::Error),
         };
         let site = &self.sites[located.account];
         let route = self.routes.get(located.route);
@@ -204,7 +204,10 @@ impl Proxy {
                     self.lead(asked, asked.wanted.clone(), lead, sender);
                     (reader, Some(receiver))
                 }
-                Join::Follow(reader) => (reader, None),
+                Join::Follow(reader) => {
+                    self.metrics.joined.increment();
+                    (reader, None)
+                }
             };
             let collapsed = handed_over.is_none();
             let landed = match collapsed {

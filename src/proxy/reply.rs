@@ -14,6 +14,9 @@ use crate::cache::Failure;
 /// An answer on its way to a client.
 pub type Reply = Response<ReplyBody>;
 
+/// The methods that are taken everywhere, as Allow lists them.
+pub const ALLOWED: &str = "GET, HEAD";
+
 /// An answer with the given head and body.
 pub fn new(status: StatusCode, fields: HeaderMap, body: ReplyBody) -> Reply {
     let mut reply = Response::new(body);
@@ -25,7 +28,7 @@ pub fn new(status: StatusCode, fields: HeaderMap, body: ReplyBody) -> Reply {
 /// The answer to a request that the gate, or a route, does not let through.
 pub fn refusal(refusal: &Refusal, allow: &str) -> Reply {
     let mut reply = ours(refusal.status(), refusal.as_str(), refusal.message());
-    if *refusal == Refusal::Method {
+    if refusal.status() == StatusCode::METHOD_NOT_ALLOWED {
         reply.headers_mut().insert(header::ALLOW, field(allow));
     }
     if refusal.closes() {
@@ -80,7 +83,7 @@ pub fn name(reply: &mut Reply, request_id: &HeaderValue) {
 /// The answer to `OPTIONS *`: what the server as a whole takes (RFC 9110 §9.3.7).
 pub fn options() -> Reply {
     let mut reply = new(StatusCode::NO_CONTENT, HeaderMap::new(), ReplyBody::empty());
-    reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
     reply.headers_mut().insert("cache-status", HeaderValue::from_static("Freshet; detail=options"));
     reply
 }
