@@ -114,7 +114,7 @@ impl App {
         let instance = random_name().map_err(StartError::System)?;
 
         let cache = Cache::new(config.cache.max_bytes, clock.clone());
-        let endpoints = Arc::new(Endpoints::new(&config.accounts));
+        let endpoints = Arc::new(Endpoints::with_routes(&config.accounts, &config.routes));
         let purger =
             Purger::open(&config.accounts, endpoints.clone(), &config.ledger, cache.clone(), clock.clone())
                 .map_err(|source| StartError::Ledger { path: config.ledger.path.clone(), source })?;

@@ -141,11 +141,15 @@ pub fn tags(key: &Key, names: &[&str]) -> Tags {
 pub fn head(fill: &semantics::Fill, stored: bool) -> Arc<Head> {
     Arc::new(Head {
         status: StatusCode::OK,
+        origin_status: StatusCode::OK,
         fields: fill.fields.clone(),
         bytes: None,
         selection: fill.selection.clone(),
         validators: fill.validators.clone(),
         age: 0,
+        ttl: None,
+        withheld: HeaderMap::new(),
+        part: None,
         stored,
     })
 }

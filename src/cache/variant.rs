@@ -15,54 +15,101 @@ use super::fields::{Fields, Shapes};
 use super::sync::{AtomicU64, Ordering};
 use crate::clock::Moment;
 use crate::semantics::Fill;
+use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::conditional::Validators;
 use crate::semantics::freshness::{Freshness, State};
+use crate::semantics::range::Part;
 use crate::semantics::vary::Selection;
 use crate::target::Tags;
 
 /// What a variant costs beside the bytes it points to. Measured for the whole process: `cargo bench --bench memory`.
 const OVERHEAD_BYTES: usize = 224;
 
-/// A whole body, in pieces of about `CHUNK_BYTES`; one piece where it is shorter.
+/// A body or a part of one, in pieces of about `CHUNK_BYTES`; one piece where it is shorter.
 #[derive(Clone, Debug)]
-pub enum Body {
-    /// One piece, perhaps empty.
+pub struct Body(Pieces);
+
+#[derive(Clone, Debug)]
+enum Pieces {
+    /// A whole, in one piece, which may be empty.
     One(Bytes),
-    /// Several, and their length together.
-    Many(Arc<(u64, Box<[Bytes]>)>),
+    /// Anything else.
+    Many(Arc<Many>),
+}
+
+#[derive(Debug)]
+struct Many {
+    bytes: u64,
+    pieces: Box<[Bytes]>,
+    /// Its place in the whole; nothing where it is the whole.
+    part: Option<Part>,
 }
 
 impl Body {
     /// The body made of `pieces`.
     pub fn new(mut pieces: Vec<Bytes>) -> Body {
         if pieces.len() <= 1 {
-            return Body::One(pieces.pop().unwrap_or_default());
+            return Body(Pieces::One(pieces.pop().unwrap_or_default()));
         }
         let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Body::Many(Arc::new((bytes, pieces.into())))
+        Body(Pieces::Many(Arc::new(Many { bytes, pieces: pieces.into(), part: None })))
+    }
+
+    /// The same bytes, as a part of a longer body.
+    ///
+    /// # Panics
+    /// If the part has another length.
+    pub fn placed(self, part: Part) -> Body {
+        assert_eq!(part.range.end - part.range.start, self.bytes(), "a part has the length that it states");
+        if part.range == (0..part.complete) {
+            return self;
+        }
+        let (bytes, pieces) = (self.bytes(), self.pieces().into());
+        Body(Pieces::Many(Arc::new(Many { bytes, pieces, part: Some(part) })))
+    }
+
+    /// Its place in the whole; nothing where it is the whole.
+    pub fn part(&self) -> Option<&Part> {
+        match &self.0 {
+            Pieces::One(_) => None,
+            Pieces::Many(many) => many.part.as_ref(),
+        }
+    }
+
+    /// The length of the whole, in bytes.
+    pub fn complete_bytes(&self) -> u64 {
+        self.part().map_or(self.bytes(), |part| part.complete)
     }
 
     /// Its length in bytes.
     pub fn bytes(&self) -> u64 {
-        match self {
-            Body::One(piece) => piece.len() as u64,
-            Body::Many(many) => many.0,
+        match &self.0 {
+            Pieces::One(piece) => piece.len() as u64,
+            Pieces::Many(many) => many.bytes,
         }
     }
 
     /// Its pieces, in order; none of them is empty.
     pub fn pieces(&self) -> &[Bytes] {
-        match self {
-            Body::One(piece) if piece.is_empty() => &[],
-            Body::One(piece) => std::slice::from_ref(piece),
-            Body::Many(many) => &many.1,
+        match &self.0 {
+            Pieces::One(piece) if piece.is_empty() => &[],
+            Pieces::One(piece) => std::slice::from_ref(piece),
+            Pieces::Many(many) => &many.pieces,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        let bytes = usize::try_from(self.bytes()).unwrap_or(usize::MAX);
+        match &self.0 {
+            Pieces::One(_) => bytes,
+            Pieces::Many(many) => bytes + size_of::<Many>() + many.pieces.len() * PIECE_OVERHEAD_BYTES,
         }
     }
 }
 
 impl Default for Body {
     fn default() -> Body {
-        Body::One(Bytes::new())
+        Body(Pieces::One(Bytes::new()))
     }
 }
 
@@ -215,25 +262,25 @@ impl Variant {
         Validators::read(&self.fields(), now)
     }
 
-    /// How long it is fresh and may be used stale, counted from [`Variant::age_at`] 0.
-    pub fn freshness(&self) -> Freshness {
-        self.times.freshness()
-    }
-
     /// Its age: what [`Freshness`] compares its lifetime with.
     pub fn age_at(&self, now: Moment) -> Duration {
         now.since(self.born)
     }
 
-    /// What it is good for now, whatever its freshness says: a soft purge ends that.
-    pub fn state(&self, now: Moment) -> State {
-        match self.freshness().judge(self.age_at(now)) {
-            State::Fresh { .. } if self.is_stale() => match self.times.stale_while_revalidate_s {
-                0 => State::Stale,
-                _ => State::StaleWhileRevalidate,
-            },
-            state => state,
-        }
+    /// How long it is fresh and may be used stale, counted from the age 0. A soft purge ends the lifetime now.
+    pub fn freshness(&self, now: Moment) -> Freshness {
+        let freshness = self.times.freshness();
+        if self.is_stale() { freshness.ended(self.age_at(now)) } else { freshness }
+    }
+
+    /// What it is good for now, to a client whose directives are honoured.
+    pub fn state(&self, now: Moment, wanted: &RequestDirectives) -> State {
+        self.freshness(now).judge_for(self.age_at(now), wanted)
+    }
+
+    /// Whether it is fresh now.
+    pub fn is_fresh(&self, now: Moment) -> bool {
+        matches!(self.state(now, &RequestDirectives::default()), State::Fresh { .. })
     }
 
     /// Whether a soft purge covers it.
@@ -251,22 +298,17 @@ impl Variant {
 
     /// What it takes in memory, in bytes.
     pub fn weight(&self) -> usize {
-        let body = usize::try_from(self.body.bytes()).unwrap_or(usize::MAX);
-        let pieces = match &self.body {
-            Body::One(_) => 0,
-            Body::Many(many) => size_of_val(&*many.1) + many.1.len() * PIECE_OVERHEAD_BYTES,
-        };
         let rare = self.rare.as_ref().map_or(0, |rare| {
             size_of::<Rare>()
                 + rare.selection.heap_bytes()
                 + rare.tags.heap_bytes()
                 + 2 * BLOCK_OVERHEAD_BYTES
         });
-        OVERHEAD_BYTES + self.fields.heap_bytes() + rare + pieces + body
+        OVERHEAD_BYTES + self.fields.heap_bytes() + rare + self.body.weight()
     }
 }
 
 /// What the allocator takes for a block beside its bytes, on average.
 const BLOCK_OVERHEAD_BYTES: usize = 16;
-/// A piece's count of its readers, and two blocks.
-const PIECE_OVERHEAD_BYTES: usize = 24 + 2 * BLOCK_OVERHEAD_BYTES;
+/// A piece's handle, its count of readers, and two blocks.
+const PIECE_OVERHEAD_BYTES: usize = size_of::<Bytes>() + 24 + 2 * BLOCK_OVERHEAD_BYTES;

@@ -1,11 +1,12 @@
 //! TOML → typed config; every problem in the file reported at once.
 //!
 //! `types.rs` has the values that the rest of the process is given, `read.rs` makes them from the text,
-//! `section.rs` reads one table, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
+//! `route.rs` does so for `[[routes]]`, `section.rs` reads one table, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
 
 mod authority;
 mod problem;
 mod read;
+mod route;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -17,8 +18,8 @@ pub use authority::{Authority, AuthorityError};
 pub use problem::{ConfigError, Problem};
 pub use read::{DEFAULT_TEXT, Sources, parse};
 pub use types::{
-    Account, Admin, Cache, Config, DemoOrigin, Fetch, Ledger, Log, LogFormat, Origin, OriginServer,
-    PrivateKey, Proxy, Route, UrlEndpoint, Urls,
+    Account, Admin, Cache, Config, DemoOrigin, Fetch, Format, Hint, HttpMode, Ledger, Lifetimes, Log,
+    LogFormat, Origin, OriginServer, Parameter, PrivateKey, Proxy, Route, SetCookie, UrlEndpoint, Urls,
 };
 
 /// The file that is looked for in the working directory where none is named.

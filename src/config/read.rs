@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use http::{HeaderName, HeaderValue, Method};
-use regex::Regex;
+use http::{HeaderName, HeaderValue};
 use toml::de::{DeTable, DeValue};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -54,8 +53,8 @@ fn invalid(name: &str, problems: Vec<Problem>) -> ConfigError {
     ConfigError::Invalid { name: name.into(), problems }
 }
 
-struct Reading<'a> {
-    problems: Problems<'a>,
+pub(super) struct Reading<'a> {
+    pub(super) problems: Problems<'a>,
     sources: &'a Sources<'a>,
     warnings: Vec<String>,
 }
@@ -434,37 +433,6 @@ impl<'a> Reading<'a> {
         parsed.ok()
     }
 
-    fn routes(&mut self, root: &mut Section<'a>, accounts: &[Account]) -> Vec<Route> {
-        let mut routes = Vec::new();
-        for mut section in root.sections("routes", &mut self.problems) {
-            let pattern = section.parsed("match", &mut self.problems, |text| {
-                Regex::new(text)
-                    .map_err(|error| format!("is no regular expression: {error}").replace('\n', " "))
-            });
-            let account = section.parsed("account", &mut self.problems, |text| {
-                let known = accounts.iter().any(|account| account.id == text);
-                if known { Ok(text.to_owned()) } else { Err("names no account of this config") }
-            });
-            let key = section.key("methods");
-            let mut methods = Vec::new();
-            for value in self.array(section.take("methods"), &key) {
-                match value.get_ref().as_str().map(str::parse::<Method>) {
-                    Some(Ok(method)) if method != Method::CONNECT && method != Method::TRACE => {
-                        methods.push(method)
-                    }
-                    _ => self.problems.of(
-                        value,
-                        &key,
-                        "must be a method, as in \"POST\"; never CONNECT or TRACE",
-                    ),
-                }
-            }
-            section.finish(&mut self.problems);
-            routes.push(Route { pattern, account, methods });
-        }
-        routes
-    }
-
     /// A secret's text: said outright, or by `{ env = "NAME" }` or `{ file = "PATH" }`.
     fn secret(&mut self, value: &Value<'_>, key: &str) -> Option<String> {
         if let Some(text) = value.get_ref().as_str() {
@@ -488,7 +456,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn array<'v>(&mut self, value: Option<&'v Value<'v>>, key: &str) -> Vec<&'v Value<'v>> {
+    pub(super) fn array<'v>(&mut self, value: Option<&'v Value<'v>>, key: &str) -> Vec<&'v Value<'v>> {
         let Some(value) = value else { return Vec::new() };
         match value.get_ref().as_array() {
             Some(array) => array.iter().collect(),

@@ -154,7 +154,18 @@ impl<'a> Section<'a> {
         range: RangeInclusive<&str>,
         problems: &mut Problems<'_>,
     ) -> Duration {
-        let literal = |text: &str| parse_duration(text).expect("defaults and ranges are literals");
+        let time = self.optional_duration(name, range, problems);
+        time.unwrap_or_else(|| parse_duration(default).expect("defaults are literals"))
+    }
+
+    /// A length of time, where one is given.
+    pub fn optional_duration(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<&str>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Duration> {
+        let literal = |text: &str| parse_duration(text).expect("ranges are literals");
         let (low, high) = (literal(range.start()), literal(range.end()));
         let rule = format!(
             "must be a time from \"{}\" to \"{}\", as in \"500ms\", \"10s\", \"2m\", \"1h\" or \"7d\"",
@@ -163,7 +174,18 @@ impl<'a> Section<'a> {
         );
         let parse =
             |text: &str| parse_duration(text).filter(|time| (low..=high).contains(time)).ok_or(rule.as_str());
-        self.parsed(name, problems, parse).unwrap_or_else(|| literal(default))
+        self.parsed(name, problems, parse)
+    }
+
+    /// `true` or `false`, where one is given.
+    pub fn optional_boolean(&mut self, name: &'static str, problems: &mut Problems<'_>) -> Option<bool> {
+        let key = self.key(name);
+        let value = self.take(name)?;
+        let boolean = value.get_ref().as_bool();
+        if boolean.is_none() {
+            problems.of(value, &key, "must be true or false");
+        }
+        boolean
     }
 
     /// A size, as in `"512MiB"`, or a number of bytes.

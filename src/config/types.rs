@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -198,9 +199,9 @@ pub struct OriginServer {
     /// Put before the path below the endpoint: empty, or `/` and segments without a slash at the end.
     pub base: String,
     /// The Host field that it receives.
-    pub host_field: http::HeaderValue,
+    pub host_field: HeaderValue,
     /// Fields that every request to it carries.
-    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A private key, kept as its SHA-256 alone.
@@ -232,13 +233,121 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// `[[routes]]`
-#[derive(Clone, Debug)]
+/// `[[routes]]`; what a route leaves out is as its [mode](HttpMode) has it.
+#[derive(Clone, Debug, Default)]
 pub struct Route {
     /// Matches the path below the endpoint; nothing matches every path.
     pub pattern: Option<Regex>,
     /// The account that it holds for, or every one.
     pub account: Option<String>,
+    /// The set of rules that the keys below change.
+    pub http: HttpMode,
     /// Methods beside GET and HEAD that are passed to the origin.
-    pub methods: Vec<http::Method>,
+    pub methods: Option<Vec<Method>>,
+    /// How long responses are fresh.
+    pub lifetimes: Lifetimes,
+    /// How long a stale response may stand in for an error where it says nothing of it.
+    pub grace: Option<Duration>,
+    /// Whether the client's Cache-Control counts.
+    pub request_directives: Option<bool>,
+    /// Query parameters that are left out of keys, and of what the origin is asked for.
+    pub ignore_query: Vec<Parameter>,
+    /// What Set-Cookie in a response means.
+    pub set_cookie: Option<SetCookie>,
+    /// Fields that replace Cache-Control, the first valid one counts.
+    pub targeted_fields: Option<Vec<HeaderName>>,
+    /// Image formats that the origin makes on request.
+    pub formats: Option<Vec<Format>>,
+    /// Client hints that are passed on, reduced, and may select a variant.
+    pub hints: Vec<Hint>,
+    /// Names in Vary that forbid storing.
+    pub vary_forbidden: Option<Vec<HeaderName>>,
+    /// The Cache-Control that clients are told; nothing: the origin's.
+    pub browser: Option<HeaderValue>,
+}
+
+impl Route {
+    /// Whether it holds for a path of an account.
+    pub fn matches(&self, account: &str, path: &str) -> bool {
+        self.account.as_deref().is_none_or(|only| only == account)
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(path))
+    }
+}
+
+/// A complete set of rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpMode {
+    /// Safe before any image origin.
+    #[default]
+    Image,
+    /// What RFC 9111 says and no more.
+    Rfc,
+}
+
+/// A route's lifetimes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Of responses that state none.
+    pub default: Option<Duration>,
+    /// Least, whatever they state.
+    pub minimum: Option<Duration>,
+    /// Greatest, whatever they state.
+    pub maximum: Option<Duration>,
+    /// Of errors that state none.
+    pub negative: Option<Duration>,
+}
+
+/// A query parameter's name, or how names begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// The name, or its beginning.
+    pub name: Box<str>,
+    /// Whether every name counts that begins so.
+    pub wildcard: bool,
+}
+
+impl Parameter {
+    /// Whether a parameter, `name` or `name=value`, is named.
+    pub fn names(&self, parameter: &str) -> bool {
+        let name = parameter.split('=').next().unwrap_or_default();
+        if self.wildcard { name.starts_with(&*self.name) } else { name == &*self.name }
+    }
+
+    /// Whether a parameter that begins with `text` may be named.
+    pub fn may_name(&self, text: &str) -> bool {
+        self.names(text) || (!text.contains('=') && self.name.starts_with(text))
+    }
+}
+
+/// What a Set-Cookie in a response means. RFC 9111 §7.3 leaves it to the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetCookie {
+    /// The response is not stored; its client gets the cookie.
+    Bypass,
+    /// The response is stored, and nobody gets the cookie.
+    Strip,
+    /// The cookie is stored and replayed to everyone.
+    Store,
+}
+
+/// An image format that clients must name before they may be sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// AVIF.
+    Avif,
+    /// JPEG XL.
+    Jxl,
+    /// WebP.
+    Webp,
+}
+
+/// A request field by which a client says what picture suits it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hint {
+    /// Pixels of the screen for one of the page's.
+    Dpr,
+    /// The width wanted, in pixels of the screen.
+    Width,
+    /// Whether the client wants to save data.
+    SaveData,
 }

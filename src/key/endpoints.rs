@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use super::canonical::{self, PATH, QUERY};
 use super::{Key, KeyError, KeyPrefix};
-use crate::config::{Account, Authority, UrlEndpoint, Urls};
+use crate::config::{Account, Authority, Parameter, Route, UrlEndpoint, Urls};
 use crate::limits::{KEY_BYTES_MAX, TARGET_BYTES_MAX};
 
 /// The URL endpoints of all accounts.
@@ -19,6 +19,8 @@ pub struct Endpoints {
     hosts: HashMap<Authority, Host, RandomState>,
     /// As in the config, index for index.
     owners: Vec<Owner>,
+    /// In the config's order: the first that matches an account and a path holds for them.
+    routes: Box<[Route]>,
     indices: HashMap<Box<str>, usize, RandomState>,
 }
 
@@ -63,8 +65,17 @@ enum Extent {
 pub struct Located {
     /// Index into the config's accounts.
     pub account: usize,
+    /// Index into the config's routes, of the one that holds for the URL.
+    pub route: Option<usize>,
     /// What the URL's image is stored under.
     pub key: Key,
+}
+
+/// An account, the route that holds, and the text of a key or of a prefix.
+struct Resolved {
+    account: usize,
+    route: Option<usize>,
+    text: Box<str>,
 }
 
 impl Endpoints {
@@ -72,8 +83,18 @@ impl Endpoints {
     ///
     /// An endpoint whose path no URL can have is never found.
     pub fn new(accounts: &[Account]) -> Endpoints {
-        let mut endpoints =
-            Endpoints { hosts: HashMap::default(), owners: Vec::new(), indices: HashMap::default() };
+        Endpoints::with_routes(accounts, &[])
+    }
+
+    /// The same under the config's routes: one is chosen by the canonical path, and its `ignore_query` then cuts
+    /// the query of requests and of purges alike.
+    pub fn with_routes(accounts: &[Account], routes: &[Route]) -> Endpoints {
+        let mut endpoints = Endpoints {
+            hosts: HashMap::default(),
+            owners: Vec::new(),
+            routes: routes.into(),
+            indices: HashMap::default(),
+        };
         for (index, account) in accounts.iter().enumerate() {
             let mut texts = Vec::with_capacity(account.url_endpoints.len());
             for UrlEndpoint { scheme, authority, path } in &account.url_endpoints {
@@ -100,8 +121,7 @@ impl Endpoints {
         if path.len() + query.map_or(0, |query| query.len() + 1) > TARGET_BYTES_MAX {
             return Err(KeyError::TooLong);
         }
-        let (account, text) = self.resolve(authority, path, query, Extent::Url)?;
-        Ok(Located { account, key: Key(text) })
+        self.resolve(authority, path, query, Extent::Url).map(Resolved::located)
     }
 
     /// The key of a URL's text; a fragment is dropped.
@@ -109,8 +129,7 @@ impl Endpoints {
     /// Takes every URL that a key can be printed as, which may be longer than the target that made the key.
     pub fn parse_url(&self, url: &str) -> Result<Located, KeyError> {
         let (authority, path, query) = split_url(url)?;
-        let (account, text) = self.resolve(&authority, path, query, Extent::Url)?;
-        Ok(Located { account, key: Key(text) })
+        self.resolve(&authority, path, query, Extent::Url).map(Resolved::located)
     }
 
     /// The beginning of the keys of all URLs that begin with `text`, and the account that they belong to.
@@ -123,8 +142,8 @@ impl Endpoints {
         if matches!(query.unwrap_or(path).as_bytes(), [.., b'%'] | [.., b'%', _]) {
             return Err(KeyError::BrokenEscape);
         }
-        let (account, text) = self.resolve(&authority, path, query, Extent::Prefix)?;
-        Ok((account, KeyPrefix(text)))
+        let resolved = self.resolve(&authority, path, query, Extent::Prefix)?;
+        Ok((resolved.account, KeyPrefix(resolved.text)))
     }
 
     /// The URL of a key: below its account's canonical endpoint, or below the first alias that leads back to
@@ -158,14 +177,14 @@ impl Endpoints {
         endpoints.map(|endpoint| format!("{endpoint}{below}")).find(|url| leads_back(url))
     }
 
-    /// The account of a URL or of a prefix, and the canonical text.
+    /// The account of a URL or of a prefix, its route, and the canonical text.
     fn resolve(
         &self,
         authority: &Authority,
         path: &str,
         query: Option<&str>,
         extent: Extent,
-    ) -> Result<(usize, Box<str>), KeyError> {
+    ) -> Result<Resolved, KeyError> {
         let host = self.hosts.get(authority).ok_or(KeyError::UnknownHost)?;
         if !path.starts_with('/') {
             return Err(KeyError::PathStart);
@@ -184,8 +203,54 @@ impl Endpoints {
                 return self.resolve(authority, &path, query, extent);
             }
         }
-        owner.text(if below.is_empty() { "/" } else { below }, query).map(|text| (found.account, text))
+        let text = owner.text(if below.is_empty() { "/" } else { below }, query)?;
+        let route = self.route_of(&text);
+        let ignored = route.map_or(&[][..], |route| &self.routes[route].ignore_query);
+        Ok(Resolved { account: found.account, route, text: without_parameters(text, ignored, extent) })
     }
+
+    /// The first route that holds for a key. Costs a regular expression for each before it; nothing without
+    /// routes. A prefix that ends in its path may belong to several: then no query is there to be cut.
+    fn route_of(&self, text: &str) -> Option<usize> {
+        if self.routes.is_empty() {
+            return None;
+        }
+        let (account, below) = super::split_account(text);
+        let (path, _) = super::split_query(below);
+        self.routes.iter().position(|route| route.matches(account, path))
+    }
+}
+
+impl Resolved {
+    fn located(self) -> Located {
+        Located { account: self.account, route: self.route, key: Key(self.text) }
+    }
+}
+
+/// A key or a prefix less the parameters that its route ignores. The last parameter of a prefix may go on: where
+/// it may become an ignored one, the prefix ends before it, which covers more than was written and never less.
+fn without_parameters(text: Box<str>, ignored: &[Parameter], extent: Extent) -> Box<str> {
+    let (path, Some(query)) = super::split_query(&text) else { return text };
+    if ignored.is_empty() {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    out.push_str(path);
+    let mut separator = '?';
+    let mut parameters = query.split('&').peekable();
+    while let Some(parameter) = parameters.next() {
+        let goes_on = extent == Extent::Prefix && parameters.peek().is_none();
+        let dropped = |name: &Parameter| match goes_on {
+            true => name.may_name(parameter),
+            false => name.names(parameter),
+        };
+        if !ignored.iter().any(dropped) {
+            out.push(separator);
+            out.push_str(parameter);
+            separator = '&';
+        }
+    }
+    out.into_boxed_str()
 }
 
 impl Owner {
@@ -244,4 +309,100 @@ fn split_url(url: &str) -> Result<(Authority, &str, Option<&str>), KeyError> {
     let authority = Authority::parse(authority).map_err(KeyError::Authority)?;
     let (path, query) = super::split_query(target);
     Ok((authority, if path.is_empty() { "/" } else { path }, query))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex::Regex;
+
+    use super::*;
+    use crate::key::examples::accounts;
+
+    /// `utm_*` and `v` are left out below `/p/` of `demo`, everything that begins with `x` elsewhere in `raw`.
+    fn endpoints() -> Endpoints {
+        let parameter =
+            |name: &str| Parameter { name: name.trim_end_matches('*').into(), wildcard: name.ends_with('*') };
+        let route = |account: &str, pattern: &str, names: &[&str]| Route {
+            account: Some(account.into()),
+            pattern: Some(Regex::new(pattern).unwrap()),
+            ignore_query: names.iter().map(|name| parameter(name)).collect(),
+            ..Route::default()
+        };
+        let routes = [
+            route("demo", "^/p/", &["utm_*", "v"]),
+            route("demo", "^/p/never", &["w"]),
+            route("raw", "", &["x*"]),
+        ];
+        Endpoints::with_routes(&accounts(), &routes)
+    }
+
+    #[test]
+    fn ignored_parameters_are_no_part_of_a_key() {
+        #[rustfmt::skip]
+        let table = [
+            ("/demo/p/a?utm_source=x",              "demo/p/a"),
+            ("/demo/p/a?utm_source=x&tr=w-1",       "demo/p/a?tr=w-1"),
+            ("/demo/p/a?tr=w-1&utm_a=1&utm_b=2",    "demo/p/a?tr=w-1"),
+            ("/demo/p/a?b=1&v=3&a=2",               "demo/p/a?b=1&a=2"),
+            ("/demo/p/a?%75tm_source=x",            "demo/p/a"),
+            ("/demo/%70/a?utm_a",                   "demo/p/a"),
+            ("/demo/p/a?utm_a=x%26tr=1",            "demo/p/a"),
+            ("/demo/p/a?utm=1",                     "demo/p/a?utm=1"),
+            ("/demo/p/a?vv=1",                      "demo/p/a?vv=1"),
+            ("/demo/p/a?a=v&b=utm_",                "demo/p/a?a=v&b=utm_"),
+            ("/demo/p/a?a;utm_x=1",                 "demo/p/a?a;utm_x=1"),
+            ("/demo/p/a?&utm_a&",                   "demo/p/a?&"),
+            ("/demo/p/never?w=1",                   "demo/p/never?w=1"),
+            ("/demo/a?utm_a=1",                     "demo/a?utm_a=1"),
+            ("/raw/a?xy&z&x",                       "raw/a?z"),
+        ];
+        let endpoints = endpoints();
+        for (target, expected) in table {
+            let located = endpoints.parse_url(&format!("http://img.test{target}")).unwrap();
+            assert_eq!(located.key.as_str(), expected, "{target}");
+            let url = endpoints.url_of(&located.key).unwrap();
+            assert_eq!(endpoints.parse_url(&url).unwrap(), located, "{url}");
+        }
+        let route = |target| endpoints.parse_url(&format!("http://img.test{target}")).unwrap().route;
+        assert_eq!([route("/demo/p/a"), route("/demo/a"), route("/raw/a")], [Some(0), None, Some(2)]);
+    }
+
+    #[test]
+    fn a_prefix_ends_before_what_may_become_an_ignored_parameter() {
+        #[rustfmt::skip]
+        let table = [
+            ("/demo/p/a",                 "demo/p/a"),
+            ("/demo/p/a?",                "demo/p/a"),
+            ("/demo/p/a?utm_s",           "demo/p/a"),
+            ("/demo/p/a?utm_s=1&tr=w-",   "demo/p/a?tr=w-"),
+            ("/demo/p/a?tr=w-1&u",        "demo/p/a?tr=w-1"),
+            ("/demo/p/a?tr=w-1&ux",       "demo/p/a?tr=w-1&ux"),
+            ("/demo/p/a?tr=w-1&",         "demo/p/a?tr=w-1"),
+            ("/demo/p/a?v",               "demo/p/a"),
+            ("/demo/p/a?v=",              "demo/p/a"),
+            ("/demo/a?utm_s",             "demo/a?utm_s"),
+        ];
+        for (text, expected) in table {
+            let (_, prefix) = endpoints().parse_prefix(&format!("http://img.test{text}")).unwrap();
+            assert_eq!(prefix.as_str(), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        /// The law of prefixes holds with ignored parameters too.
+        #[test]
+        fn a_url_that_begins_with_a_prefix_has_a_key_that_begins_with_its_key(
+            url in "http://img\\.test/(demo|raw)/(p/)?[a-c]?(\\?((utm_|utm|v|x|tr|u)(=[a-c%2]{0,2})?&?){0,4})?",
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let endpoints = endpoints();
+            let text = &url[..cut.index(url.len() + 1)];
+            if let (Ok((owner, prefix)), Ok(located)) = (endpoints.parse_prefix(text), endpoints.parse_url(&url))
+                && owner == located.account
+            {
+                prop_assert!(prefix.covers(&located.key), "{} of {} but not {}", prefix.as_str(), text, located.key);
+            }
+        }
+    }
 }

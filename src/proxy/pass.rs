@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -27,6 +27,7 @@ impl Proxy {
         key: Key,
         site: &Arc<Site>,
         policy: &Policy,
+        request_id: &HeaderValue,
     ) -> (Reply, Outcome) {
         let (parts, incoming) = request.into_parts();
         let deadline = Instant::now() + site.total_timeout;
@@ -37,7 +38,7 @@ impl Proxy {
             Ask { method: parts.method, path_and_query: key.path_and_query().to_owned(), fields: passed };
         self.metrics.fetches.increment();
         // In a task of its own: what the origin was told to change is forgotten also where the client left.
-        let (proxy, site) = (self.clone(), site.clone());
+        let (proxy, site, site_id) = (self.clone(), site.clone(), site.id.clone());
         let exchanged =
             tokio::spawn(async move { proxy.exchange_unsafe(ask, body, &key, &site).await }).await;
         match report.fault() {
@@ -54,6 +55,8 @@ impl Proxy {
             Ok(response) => response,
             Err(failure) => {
                 self.metrics.fetch_failures.increment();
+                let request = request_id.to_str().unwrap_or_default();
+                tracing::warn!(account = %site_id, request, failure = failure.as_str(), "a request was not passed");
                 return (reply::failure(failure), Outcome::Error);
             }
         };
@@ -96,7 +99,7 @@ impl Proxy {
         let Some(url) = self.endpoints.url_of(key) else { return };
         let Some((scheme, authority, path_and_query)) = split(&url) else { return };
         let asked = invalidate::Asked { scheme, authority, path_and_query };
-        // Any alias of the account's is the same origin: what is not the account's is left out below.
+        // Any alias of the account's is the same origin: what is not below one is left out here.
         for named in invalidate::named_urls(asked, answer, |_| true) {
             if let Ok(located) = self.endpoints.parse_url(&named)
                 && located.key.account() == key.account()

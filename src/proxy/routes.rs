@@ -1,11 +1,10 @@
-//! The rules for a request: the first route that matches its account and path, else the defaults.
+//! The rules for a request: those of the route that its key was made under, else the defaults.
 
 use std::sync::Arc;
 
 use http::Method;
-use regex::Regex;
 
-use crate::config;
+use crate::config::{self, HttpMode};
 use crate::semantics::policy::Policy;
 
 /// The routes, in the config's order, and what holds where none matches.
@@ -16,10 +15,8 @@ pub struct Routes {
 
 /// What a route says.
 pub struct Route {
-    pattern: Option<Regex>,
-    account: Option<String>,
-    /// Methods passed on beside GET and HEAD.
-    pub methods: Vec<Method>,
+    /// Methods passed on beside GET and HEAD; nothing: all but CONNECT and TRACE.
+    methods: Option<Vec<Method>>,
     /// The methods that are taken, as Allow lists them.
     pub allow: String,
     /// How its responses are cached.
@@ -29,30 +26,40 @@ pub struct Route {
 impl Routes {
     /// The routes of a config.
     pub fn new(routes: &[config::Route]) -> Routes {
-        let default = config::Route { pattern: None, account: None, methods: Vec::new() };
-        Routes { routes: routes.iter().map(Route::new).collect(), default: Route::new(&default) }
+        let default = Route::new(&config::Route::default());
+        Routes { routes: routes.iter().map(Route::new).collect(), default }
     }
 
-    /// The first that matches. Costs a regular expression for each route before it; nothing without routes.
-    pub fn choose(&self, account: &str, path: &str) -> &Route {
-        self.routes.iter().find(|route| route.matches(account, path)).unwrap_or(&self.default)
+    /// The one with this index in the config, or the defaults.
+    pub fn get(&self, index: Option<usize>) -> &Route {
+        index.map_or(&self.default, |index| &self.routes[index])
     }
 }
 
 impl Route {
     fn new(route: &config::Route) -> Route {
-        let methods = ["GET", "HEAD"].into_iter().chain(route.methods.iter().map(Method::as_str));
+        let methods = match (&route.methods, route.http) {
+            (Some(methods), _) => Some(methods.clone()),
+            (None, HttpMode::Image) => Some(Vec::new()),
+            (None, HttpMode::Rfc) => None,
+        };
+        let usual = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let passed: Vec<_> = match &methods {
+            Some(methods) => methods.iter().map(Method::as_str).collect(),
+            None => usual.to_vec(),
+        };
         Route {
-            pattern: route.pattern.clone(),
-            account: route.account.clone(),
-            methods: route.methods.clone(),
-            allow: methods.collect::<Vec<_>>().join(", "),
-            policy: Arc::new(Policy::image()),
+            allow: ["GET", "HEAD"].into_iter().chain(passed).collect::<Vec<_>>().join(", "),
+            methods,
+            policy: Arc::new(Policy::of_route(route)),
         }
     }
 
-    fn matches(&self, account: &str, path: &str) -> bool {
-        self.account.as_deref().is_none_or(|only| only == account)
-            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(path))
+    /// Whether a method beside GET and HEAD is passed to the origin.
+    pub fn passes(&self, method: &Method) -> bool {
+        match &self.methods {
+            Some(methods) => methods.contains(method),
+            None => *method != Method::CONNECT && *method != Method::TRACE,
+        }
     }
 }

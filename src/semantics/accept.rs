@@ -7,33 +7,13 @@
 use http::{HeaderMap, HeaderValue, header};
 
 use super::list;
+pub use crate::config::Format;
 
-/// An image format that clients must name before they may be sent it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// AVIF.
-    Avif = 0b001,
-    /// JPEG XL.
-    Jxl = 0b010,
-    /// WebP.
-    Webp = 0b100,
-}
+/// Every format, in the order of the bits of `CLASSES`' index, with its media type.
+const FORMATS: [(Format, &str); 3] =
+    [(Format::Avif, "image/avif"), (Format::Jxl, "image/jxl"), (Format::Webp, "image/webp")];
 
-impl Format {
-    /// Every format.
-    pub const ALL: [Format; 3] = [Format::Avif, Format::Jxl, Format::Webp];
-
-    /// Its media type.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Format::Avif => "image/avif",
-            Format::Jxl => "image/jxl",
-            Format::Webp => "image/webp",
-        }
-    }
-}
-
-/// The canonical spelling of each set of formats; a format's discriminant is its bit in the index.
+/// The canonical spelling of each set of formats; a format's place in `FORMATS` is its bit in the index.
 const CLASSES: [&str; 8] = [
     "*/*",
     "image/avif,*/*",
@@ -52,11 +32,13 @@ pub fn reduce(request: &HeaderMap, formats: &[Format]) -> HeaderValue {
     for member in list::field_members(request, &header::ACCEPT) {
         let mut parts = list::members(member, b';');
         let range = parts.next().unwrap_or_default();
-        let named = formats.iter().find(|format| range.eq_ignore_ascii_case(format.as_str().as_bytes()));
-        if let Some(format) = named
+        let named = |(format, media_type): &(Format, &str)| {
+            formats.contains(format) && range.eq_ignore_ascii_case(media_type.as_bytes())
+        };
+        if let Some(bit) = FORMATS.iter().position(named)
             && !parts.any(is_zero_weight)
         {
-            class |= *format as usize;
+            class |= 1 << bit;
         }
     }
     HeaderValue::from_static(CLASSES[class])
@@ -82,6 +64,8 @@ mod tests {
     use crate::semantics::table;
     use crate::semantics::{policy::Policy, vary::Selection};
 
+    const ALL: [Format; 3] = [Format::Avif, Format::Jxl, Format::Webp];
+
     #[test]
     fn accept_is_reduced_to_the_formats_that_the_route_names() {
         for [formats, accept, expected] in table::rows(
@@ -106,23 +90,23 @@ mod tests {
                           | image/avif,image/webp                                      | */*
             ",
         ) {
-            let named = |format: &Format| formats.split(' ').any(|name| format.as_str().ends_with(name));
+            let named = |media_type: &str| formats.split(' ').any(|name| media_type == format!("image/{name}"));
             let formats: Vec<_> =
-                Format::ALL.into_iter().filter(|format| !formats.is_empty() && named(format)).collect();
+                FORMATS.into_iter().filter(|(_, name)| named(name)).map(|(format, _)| format).collect();
             let request = table::headers(&format!("Accept: {accept}"));
             assert_eq!(reduce(&request, &formats), expected, "{accept}");
         }
-        assert_eq!(reduce(&HeaderMap::new(), &Format::ALL), "*/*");
+        assert_eq!(reduce(&HeaderMap::new(), &ALL), "*/*");
     }
 
     #[test]
     fn each_class_is_spelled_as_its_bits_say_and_reduces_to_itself() {
         for (class, spelling) in CLASSES.iter().enumerate() {
-            let formats = Format::ALL.iter().filter(|format| class & **format as usize != 0);
-            let members: Vec<_> = formats.map(|format| format.as_str()).chain(["*/*"]).collect();
+            let named = FORMATS.iter().enumerate().filter(|(bit, _)| class & (1 << bit) != 0);
+            let members: Vec<_> = named.map(|(_, (_, media_type))| *media_type).chain(["*/*"]).collect();
             assert_eq!(*spelling, members.join(","));
             let request = table::headers(&format!("Accept: {spelling}"));
-            assert_eq!(reduce(&request, &Format::ALL), spelling);
+            assert_eq!(reduce(&request, &ALL), spelling);
             // What is stored of it is what was sent: the comparison on a hit allocates nothing.
             let selection = Selection::new(&table::headers("Vary: Accept"), &request, &Policy::image());
             assert!(selection.unwrap().matches(&request));

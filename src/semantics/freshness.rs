@@ -112,12 +112,15 @@ impl Freshness {
     ) -> Freshness {
         let directives = &stated.directives;
         let negative = status == StatusCode::NOT_FOUND || status == StatusCode::GONE;
+        let error = status.as_u16() >= 400;
         let lifetime = stated
             .lifetime
             .or_else(|| policy.own_lifetime(status))
             .or_else(|| heuristic(status, headers, directives, policy, response_wall))
             .unwrap_or_default();
+        let least = policy.lifetime_min.filter(|_| !error).unwrap_or_default();
         let bound = policy.negative_lifetime_max.filter(|_| negative).unwrap_or(SECONDS_MAX);
+        let bound = bound.min(policy.lifetime_max.unwrap_or(SECONDS_MAX));
         // s-maxage speaks as proxy-revalidate does (RFC 9111 §5.2.2.10).
         let must_revalidate =
             directives.must_revalidate || directives.proxy_revalidate || directives.s_maxage.is_some();
@@ -126,7 +129,7 @@ impl Freshness {
             if must_revalidate || validate_always { Duration::ZERO } else { time.unwrap_or_default() }
         };
         Freshness {
-            lifetime: lifetime.min(bound),
+            lifetime: lifetime.max(least).min(bound),
             age_at_store,
             stale_while_revalidate: window(directives.stale_while_revalidate),
             stale_if_error: window(directives.stale_if_error.or(Some(policy.grace))),
@@ -168,6 +171,12 @@ impl Freshness {
     /// Whether it may stand in for 500, 502, 503, 504, a lost connection or a time-out (RFC 5861 §4).
     pub fn usable_on_error(&self, resident: Duration) -> bool {
         !self.validate_always && self.age_at(resident) < self.lifetime.saturating_add(self.stale_if_error)
+    }
+
+    /// The same, with a lifetime that ends at this age, if it has not ended before: somebody who may say so has
+    /// called the response stale.
+    pub fn ended(self, age: Duration) -> Freshness {
+        Freshness { lifetime: self.lifetime.min(age), ..self }
     }
 
     /// Age, in whole seconds: the field of a response from the store (RFC 9111 §5.1).

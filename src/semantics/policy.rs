@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::accept::Format;
+pub use crate::config::SetCookie;
+use crate::config::{Hint, HttpMode, Route};
 
 /// How responses of a route are stored and requests to its origin are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +28,11 @@ pub struct Policy {
     pub heuristic: Option<Heuristic>,
     /// Lifetime of successes and redirects that state none; goes before the heuristic.
     pub lifetime_default: Option<Duration>,
-    /// Lifetime of errors (4xx, 5xx) that state none and whose status may be stored.
+    /// Least lifetime of successes and redirects, whatever they state.
+    pub lifetime_min: Option<Duration>,
+    /// Greatest lifetime, whatever is stated.
+    pub lifetime_max: Option<Duration>,
+    /// Lifetime of 404, 410 and 5xx that state none and whose status may be stored.
     pub error_lifetime: Option<Duration>,
     /// Longest lifetime of 404 and 410, whatever they state.
     pub negative_lifetime_max: Option<Duration>,
@@ -44,6 +50,10 @@ pub struct Policy {
     pub forwarding: Forwarding,
     /// Image formats that the origin makes on request: what is kept of Accept.
     pub formats: Vec<Format>,
+    /// Client hints that a cacheable fetch carries, reduced.
+    pub hints: Vec<Hint>,
+    /// The Cache-Control that clients are told in place of the origin's.
+    pub browser: Option<HeaderValue>,
 }
 
 /// Statuses that may be stored.
@@ -75,17 +85,6 @@ pub enum ContentTypes {
     Any,
 }
 
-/// What a Set-Cookie in a response means. RFC 9111 §7.3 leaves it to the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetCookie {
-    /// The response is not stored; its client gets the cookie.
-    Bypass,
-    /// The response is stored, and nobody gets the cookie.
-    Strip,
-    /// The cookie is stored and replayed to everyone.
-    Store,
-}
-
 /// Lifetime from the time since Last-Modified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heuristic {
@@ -115,6 +114,8 @@ impl Policy {
             explicit_errors: true,
             heuristic: Some(Heuristic { percent: 10, lifetime_max: Duration::from_secs(24 * 3600) }),
             lifetime_default: None,
+            lifetime_min: None,
+            lifetime_max: None,
             error_lifetime: None,
             negative_lifetime_max: Some(Duration::from_secs(10)),
             grace: Duration::ZERO,
@@ -124,6 +125,8 @@ impl Policy {
             vary_forbidden: vec![header::COOKIE, header::USER_AGENT, header::AUTHORIZATION],
             forwarding: Forwarding::Reduced,
             formats: vec![Format::Avif, Format::Webp],
+            hints: Vec::new(),
+            browser: None,
         }
     }
 
@@ -137,6 +140,8 @@ impl Policy {
             explicit_errors: false,
             heuristic: Some(Heuristic { percent: 10, lifetime_max: Duration::from_secs(24 * 3600) }),
             lifetime_default: None,
+            lifetime_min: None,
+            lifetime_max: None,
             error_lifetime: None,
             negative_lifetime_max: None,
             grace: Duration::ZERO,
@@ -146,11 +151,48 @@ impl Policy {
             vary_forbidden: Vec::new(),
             forwarding: Forwarding::EndToEnd,
             formats: Vec::new(),
+            hints: Vec::new(),
+            browser: None,
         }
+    }
+
+    /// What a route says: its mode's set, changed by its own keys.
+    pub fn of_route(route: &Route) -> Policy {
+        let mut policy = match route.http {
+            HttpMode::Image => Policy::image(),
+            HttpMode::Rfc => Policy::rfc(),
+        };
+        let lifetimes = &route.lifetimes;
+        policy.lifetime_default = lifetimes.default;
+        policy.lifetime_min = lifetimes.minimum;
+        policy.lifetime_max = lifetimes.maximum;
+        policy.error_lifetime = lifetimes.negative;
+        if lifetimes.negative.is_some() && route.http == HttpMode::Image {
+            policy.negative_lifetime_max = lifetimes.negative;
+        }
+        policy.grace = route.grace.unwrap_or(policy.grace);
+        policy.request_directives = route.request_directives.unwrap_or(policy.request_directives);
+        policy.set_cookie = route.set_cookie.unwrap_or(policy.set_cookie);
+        policy.hints = route.hints.clone();
+        policy.browser = route.browser.clone();
+        set(&mut policy.targeted_fields, &route.targeted_fields);
+        set(&mut policy.formats, &route.formats);
+        set(&mut policy.vary_forbidden, &route.vary_forbidden);
+        policy
     }
 
     /// The route's own lifetime for a response that states none.
     pub(super) fn own_lifetime(&self, status: StatusCode) -> Option<Duration> {
-        if status.as_u16() >= 400 { self.error_lifetime } else { self.lifetime_default }
+        match status.as_u16() {
+            404 | 410 | 500..=599 => self.error_lifetime,
+            400.. => None,
+            _ => self.lifetime_default.or(self.lifetime_min),
+        }
+    }
+}
+
+fn set<T: Clone>(value: &mut Vec<T>, given: &Option<Vec<T>>) {
+    if let Some(given) = given {
+        value.clone_from(given);
     }
 }
