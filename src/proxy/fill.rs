@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use tokio::sync::oneshot;
 
+use super::interim::Offers;
 use super::origin::{Framing, OriginBody};
 use super::{Proxy, Site};
 use crate::cache::{Body, Commit, Failure, Head, Landing, Lead, Lookup, Variant};
@@ -30,6 +31,7 @@ pub struct Fill {
     /// What the origin is asked about.
     base: Option<Arc<Variant>>,
     handed_over: oneshot::Sender<Response<OriginBody>>,
+    interim: Option<Offers>,
 }
 
 impl Fill {
@@ -40,8 +42,9 @@ impl Fill {
         policy: Arc<Policy>,
         lead: Lead,
         handed_over: oneshot::Sender<Response<OriginBody>>,
+        interim: Option<Offers>,
     ) -> Fill {
-        Fill { proxy, site, policy, lead, base: None, handed_over }
+        Fill { proxy, site, policy, lead, base: None, handed_over, interim }
     }
 
     /// Fetches, tells the flight, and stores.
@@ -88,7 +91,8 @@ impl Fill {
     }
 
     async fn exchange(&self, asked: HeaderMap) -> Result<Response<OriginBody>, Failure> {
-        let ask = self.proxy.ask(Method::GET, self.lead.key(), asked);
+        let mut ask = self.proxy.ask(Method::GET, self.lead.key(), asked);
+        ask.interim = self.interim.clone();
         self.proxy.exchange(&self.site, ask).await
     }
 
@@ -322,7 +326,7 @@ mod tests {
         let fields = fields::cacheable_request(&HeaderMap::new(), &policy);
         let fill = |lead| {
             let (handed_over, _) = oneshot::channel();
-            Fill::new(proxy.clone(), site.clone(), policy.clone(), lead, handed_over)
+            Fill::new(proxy.clone(), site.clone(), policy.clone(), lead, handed_over, None)
         };
 
         // Both have found nothing; the first one stores before the second begins.

@@ -2,13 +2,14 @@
 //!
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
 //! rules, `pipeline.rs` looks up and answers; on a miss `fill.rs` fetches and stores, by `origin.rs`; other
-//! methods go by `pass.rs`. `body.rs` carries bodies, `reply.rs` makes answers. Meets the control plane in
-//! `cache` alone.
+//! methods go by `pass.rs`. `body.rs` carries bodies, `interim.rs` what comes before them, `reply.rs` makes
+//! answers. Meets the control plane in `cache` alone.
 
 mod body;
 mod connection;
 mod fill;
 mod gate;
+mod interim;
 pub mod listener;
 mod origin;
 mod pass;
@@ -92,7 +93,7 @@ impl Proxy {
     /// What the origin is asked for a key: its canonical path and query, and these fields.
     fn ask(&self, method: Method, key: &Key, mut fields: HeaderMap) -> Ask {
         self.add_via(&mut fields);
-        Ask { method, path_and_query: key.path_and_query().to_owned(), fields }
+        Ask { method, path_and_query: key.path_and_query().to_owned(), fields, interim: None }
     }
 
     async fn exchange(&self, site: &Site, ask: Ask) -> Result<Response<OriginBody>, Failure> {

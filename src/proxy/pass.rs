@@ -33,8 +33,12 @@ impl Proxy {
         let (body, report) = ClientBody::new(incoming, self.config.body_timeout, deadline);
         let mut passed = fields::passed_request(&parts.headers);
         self.add_via(&mut passed);
-        let ask =
-            Ask { method: parts.method, path_and_query: key.path_and_query().to_owned(), fields: passed };
+        let ask = Ask {
+            method: parts.method,
+            path_and_query: key.path_and_query().to_owned(),
+            fields: passed,
+            interim: None,
+        };
         self.metrics.fetches.increment();
         // In a task of its own: what the origin was told to change is forgotten also where the client left.
         let (proxy, site) = (self.clone(), site.clone());

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::ReplyBody;
 use super::fill::{Fill, stands_in_for};
+use super::interim::{Interim, Offers, Open};
 use super::origin::OriginBody;
 use super::reply::{self, Reply};
 use super::{Proxy, Site, gate};
@@ -41,6 +42,8 @@ pub struct Asked<'a> {
     pub client: HeaderMap,
     /// Those of them that the origin gets, reduced; they select the variant.
     pub forwarded: HeaderMap,
+    /// Where interim responses go; HTTP/1.0 knows none (RFC 9110 §15.2).
+    pub interim: Option<Interim>,
 }
 
 /// How a request counts: each counts once.
@@ -58,8 +61,9 @@ pub enum Outcome {
 
 impl Proxy {
     /// Answers a request; every error is an answer too.
-    pub async fn answer(self: &Arc<Proxy>, request: Request<Incoming>) -> Reply {
-        let (reply, outcome) = self.serve(request).await;
+    pub async fn answer(self: &Arc<Proxy>, request: Request<Incoming>, interim: Interim) -> Reply {
+        let interim = Some(interim).filter(|_| request.version() >= Version::HTTP_11);
+        let (reply, outcome) = self.serve(request, interim).await;
         self.metrics.requests.increment();
         match outcome {
             Outcome::Hit => self.metrics.hits.increment(),
@@ -70,7 +74,11 @@ impl Proxy {
         reply
     }
 
-    async fn serve(self: &Arc<Proxy>, request: Request<Incoming>) -> (Reply, Outcome) {
+    async fn serve(
+        self: &Arc<Proxy>,
+        request: Request<Incoming>,
+        interim: Option<Interim>,
+    ) -> (Reply, Outcome) {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return (reply::options(), Outcome::Pass);
         }
@@ -91,12 +99,11 @@ impl Proxy {
                     policy: &route.policy,
                     client: parts.headers,
                     forwarded,
+                    interim,
                 };
                 self.cached(&asked).await
             }
-            ref method if route.passes(method) => {
-                self.pass(request, located.key, site, &route.policy).await
-            }
+            ref method if route.passes(method) => self.pass(request, located.key, site, &route.policy).await,
             _ => (reply::refusal(&gate::Refusal::Method, &route.allow), Outcome::Error),
         }
     }
@@ -125,7 +132,7 @@ impl Proxy {
     fn refresh(self: &Arc<Proxy>, asked: &Asked<'_>) {
         if let Join::Lead(lead, _) = self.cache.join(&asked.key, &asked.forwarded, false) {
             let (handed_over, _) = oneshot::channel();
-            self.lead(asked, lead, handed_over);
+            self.lead(asked, lead, handed_over, None);
         }
     }
 
@@ -134,21 +141,27 @@ impl Proxy {
         asked: &Asked<'_>,
         lead: Lead,
         handed_over: oneshot::Sender<Response<OriginBody>>,
+        interim: Option<Offers>,
     ) {
         // A task of its own, so that a client that leaves ends no fetch that is to be stored.
-        let fill = Fill::new(self.clone(), asked.site.clone(), asked.policy.clone(), lead, handed_over);
+        let fill =
+            Fill::new(self.clone(), asked.site.clone(), asked.policy.clone(), lead, handed_over, interim);
         tokio::spawn(fill.run());
     }
 
     /// Joins a fetch or leads one, and answers from how it lands.
     async fn fetch(self: &Arc<Proxy>, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
+        let open = match &asked.interim {
+            Some(interim) => Some(interim.open().await),
+            None => None,
+        };
         let mut alike_alone = false;
         let mut join = self.cache.join(&asked.key, &asked.forwarded, alike_alone);
         loop {
             let (reader, mut handed_over) = match join {
                 Join::Lead(lead, reader) => {
                     let (sender, receiver) = oneshot::channel();
-                    self.lead(asked, lead, sender);
+                    self.lead(asked, lead, sender, open.as_ref().map(Open::offers));
                     (reader, Some(receiver))
                 }
                 Join::Follow(reader) => (reader, None),

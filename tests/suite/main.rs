@@ -7,6 +7,7 @@ mod command_line;
 mod durability;
 mod gate;
 mod https_origin;
+mod interim;
 mod oracle;
 mod origins;
 mod purging;
