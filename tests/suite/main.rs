@@ -4,6 +4,7 @@
 mod caching;
 mod clients;
 mod command_line;
+mod conformance;
 mod durability;
 mod gate;
 mod https_origin;
