@@ -70,11 +70,15 @@ fn fill(cache: &Cache, key: &freshet::key::Key, response: &HeaderMap, piece: &By
         .expect("it is storable");
     lead.land(Landing::Shared(Arc::new(Head {
         status: StatusCode::OK,
+        origin_status: StatusCode::OK,
         fields: plan.fields.clone(),
         bytes: Some(piece.len() as u64),
         selection: plan.selection.clone(),
         validators: plan.validators.clone(),
         age: 0,
+        ttl: None,
+        withheld: HeaderMap::new(),
+        part: None,
         stored: true,
     })));
     lead.append(piece.clone());

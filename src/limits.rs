@@ -47,6 +47,12 @@ pub const STREAM_WINDOW_BYTES: usize = 1024 * 1024;
 pub const CHUNK_BYTES: usize = 256 * 1024;
 /// Variants of one resource; the oldest leaves first.
 pub const VARIANTS_MAX: usize = 16;
+/// Longest X-Request-Id of a client's that is kept.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+/// Keys remembered as refreshed lately; beyond it a further one is refreshed as often as it is asked for.
+pub const REFRESHES_MAX: usize = 10_000;
+/// How long a refresh that brought nothing to store is not tried again.
+pub const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 /// Query parameters that one route may leave out.
 pub const IGNORED_PARAMETERS_MAX: usize = 64;
 /// Targeted fields that one route may read.

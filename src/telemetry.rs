@@ -56,6 +56,7 @@ counters! {
     misses: "Answered from a fetch that may be stored, or was shared with one.",
     passes: "Answered from a fetch for this request alone.",
     errors: "Answered by an error of Freshet's own.",
+    joined: "Requests that began to wait for another request's fetch.",
     fetches: "Requests sent to origins, retries not counted.",
     fetch_failures: "Fetches that brought no usable answer.",
     stored: "Responses stored.",

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use parking_lot::Mutex;
 
 use super::fence::{Epoch, Fences, Ticket};
@@ -30,6 +30,7 @@ use super::store::{Body, Variant};
 use crate::key::Key;
 use crate::limits::{CHUNK_BYTES, STREAM_WINDOW_BYTES};
 use crate::semantics::conditional::Validators;
+use crate::semantics::range::Part;
 use crate::semantics::vary::Selection;
 
 /// Why a fetch brought nothing, or ended early.
@@ -78,18 +79,26 @@ impl Failure {
 /// The head of a response whose body is shared as it arrives.
 #[derive(Debug)]
 pub struct Head {
-    /// The origin's status.
+    /// The status of the whole.
     pub status: StatusCode,
+    /// The status that the origin answered the fetch with: 206 where it brought a part.
+    pub origin_status: StatusCode,
     /// The fields as they are sent, less those that depend on the answer.
     pub fields: HeaderMap,
+    /// Fields that are the lead's alone, and not stored.
+    pub withheld: HeaderMap,
     /// The body's length, where the origin told it.
     pub bytes: Option<u64>,
+    /// The body's place in the whole, where it is a part.
+    pub part: Option<Part>,
     /// Which requests it answers.
     pub selection: Selection,
     /// What a client's copy is compared with.
     pub validators: Validators,
     /// Its age when it arrived, in seconds.
     pub age: u64,
+    /// Seconds that it is fresh still, where it is to be stored.
+    pub ttl: Option<i64>,
     /// Whether it is to be stored.
     pub stored: bool,
 }
@@ -222,6 +231,10 @@ impl Flight {
     fn may_answer(&self, fields: &HeaderMap, alike_alone: bool) -> bool {
         if self.fields == *fields {
             return true;
+        }
+        // What is asked for by Range brings a part: it answers no other request.
+        if self.fields.contains_key(header::RANGE) {
+            return false;
         }
         match &self.progress.lock().landing {
             None => !alike_alone,

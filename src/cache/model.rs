@@ -145,11 +145,15 @@ pub fn variant(lead: &Lead, fill: &semantics::Fill, body: Body, clock: &Clock) -
 pub fn head(fill: &semantics::Fill, stored: bool) -> Arc<Head> {
     Arc::new(Head {
         status: StatusCode::OK,
+        origin_status: StatusCode::OK,
         fields: fill.fields.clone(),
         bytes: None,
         selection: fill.selection.clone(),
         validators: fill.validators.clone(),
         age: 0,
+        ttl: None,
+        withheld: HeaderMap::new(),
+        part: None,
         stored,
     })
 }

@@ -29,6 +29,7 @@ use crate::key::Key;
 use crate::limits::VARIANTS_MAX;
 use crate::semantics::conditional::Validators;
 use crate::semantics::freshness::Freshness;
+use crate::semantics::range::Part;
 use crate::semantics::vary::Selection;
 
 /// Stripes of the per-key lock; two keys share one with this chance, and then only wait.
@@ -42,18 +43,40 @@ const VARIANT_OVERHEAD_BYTES: usize = 490;
 /// A header field's place in its map, beside name and value.
 const FIELD_OVERHEAD_BYTES: usize = 104;
 
-/// A whole body, in pieces of `CHUNK_BYTES` and a last shorter one.
+/// A body or a part of one, in pieces of `CHUNK_BYTES` and a last shorter one.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     pieces: Arc<[Bytes]>,
     bytes: u64,
+    /// Its place in the whole; nothing where it is the whole.
+    part: Option<Box<Part>>,
 }
 
 impl Body {
     /// The body made of `pieces`.
     pub fn new(pieces: Vec<Bytes>) -> Body {
         let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Body { pieces: pieces.into(), bytes }
+        Body { pieces: pieces.into(), bytes, part: None }
+    }
+
+    /// The same bytes, as a part of a longer body.
+    ///
+    /// # Panics
+    /// If the part has another length.
+    pub fn placed(self, part: Part) -> Body {
+        assert_eq!(part.range.end - part.range.start, self.bytes, "a part has the length that it states");
+        let whole = part.range == (0..part.complete);
+        Body { part: (!whole).then(|| Box::new(part)), ..self }
+    }
+
+    /// Its place in the whole; nothing where it is the whole.
+    pub fn part(&self) -> Option<&Part> {
+        self.part.as_deref()
+    }
+
+    /// The length of the whole, in bytes.
+    pub fn complete_bytes(&self) -> u64 {
+        self.part.as_ref().map_or(self.bytes, |part| part.complete)
     }
 
     /// Its length in bytes.
@@ -84,7 +107,7 @@ pub struct Variant {
     pub status: StatusCode,
     /// The fields as they are sent, less those that depend on the answer.
     pub fields: HeaderMap,
-    /// The whole body.
+    /// The whole body, or the part of it that is held.
     pub body: Body,
 }
 

@@ -154,7 +154,8 @@ fn browser(text: &str) -> Result<Option<HeaderValue>, &'static str> {
     const PLAIN: [&str; 7] =
         ["no-cache", "no-store", "private", "public", "must-revalidate", "no-transform", "immutable"];
     const TIMED: [&str; 3] = ["max-age", "stale-while-revalidate", "stale-if-error"];
-    const RULE: &str = "must be \"origin\", or a Cache-Control for browsers, as in \"no-cache\" or \"max-age=60\"";
+    const RULE: &str =
+        "must be \"origin\", or a Cache-Control for browsers, as in \"no-cache\" or \"max-age=60\"";
     if text == "origin" {
         return Ok(None);
     }

@@ -115,6 +115,23 @@ fn err_each_rule_between_values() {
         ("[[routes]]\nmatch = \"(\"",                                    "is no regular expression"),
         ("[[routes]]\nmethods = [\"CONNECT\"]",                          "never CONNECT or TRACE"),
         ("[[routes]]\naccount = \"nobody\"",                             "names no account"),
+        ("[[routes]]\nhttp = \"2\"",                                    "must be \"image\" or \"rfc\""),
+        ("[[routes]]\ngrace = \"soon\"",                                "must be a time from \"0s\" to \"365d\""),
+        ("[[routes]]\nlifetimes = { minimum = \"2s\", maximum = \"1s\" }", "lifetimes.maximum = 1s: must not be less"),
+        ("[[routes]]\nlifetimes = { least = \"2s\" }",                  "unknown key; known here: default, minimum"),
+        ("[[routes]]\nrequest_directives = \"yes\"",                    "must be true or false"),
+        ("[[routes]]\nignore_query = [\"u*m\"]",                        "must be a parameter's name"),
+        ("[[routes]]\nignore_query = [\"*\"]",                          "must be a parameter's name"),
+        ("[[routes]]\nignore_query = [\"a&b\"]",                        "must be a parameter's name"),
+        ("[[routes]]\nignore_query = \"utm_*\"",                        "must be an array"),
+        ("[[routes]]\nset_cookie = \"keep\"",                           "must be \"bypass\", \"strip\" or"),
+        ("[[routes]]\ntargeted_fields = [\"a b\"]",                     "must be the name of a header field"),
+        ("[[routes]]\nformats = [\"png\"]",                             "must be \"avif\", \"webp\" or"),
+        ("[[routes]]\nhints = [7]",                                     "must hold strings"),
+        ("[[routes]]\nhints = [\"rtt\"]",                               "must be \"dpr\", \"width\" or"),
+        ("[[routes]]\nbrowser = \"max-age\"",                           "a Cache-Control for browsers"),
+        ("[[routes]]\nbrowser = \"max-age=1s\"",                        "a Cache-Control for browsers"),
+        ("[[routes]]\nbrowser = \"\"",                                  "a Cache-Control for browsers"),
         ("[log]\nlevel = \"warning\"",                                   "must be \"error\", \"warn\""),
         ("[[accounts]]\nprivate_keys = []",                              "private_keys = (none): is missing"),
         ("[[accounts]]\norigin = \"http://h/a b\"",                      "must have neither query"),
@@ -129,6 +146,52 @@ fn err_each_rule_between_values() {
         assert!(twice.iter().any(|problem| problem.contains(expected)), "{expected}\n{twice:#?}");
     }
     assert!(!twice.join("").contains("0123456789"), "a secret is printed: {twice:#?}");
+}
+
+/// The built-in text with the route that it shows as an example in force.
+fn with_the_example_route() -> String {
+    let (text, route) = DEFAULT_TEXT.split_once("# [[routes]]").unwrap();
+    let route: Vec<_> = route.lines().map(|line| line.trim_start_matches("# ")).collect();
+    format!("{text}[[routes]]{}", route.join("\n"))
+}
+
+#[test]
+fn ok_every_key_of_a_route_reaches_its_value() {
+    let config = read(&with_the_example_route()).unwrap();
+    let route = &config.routes[0];
+    assert!(
+        route.matches("demo", "/uploads/a")
+            && !route.matches("demo", "/a")
+            && !route.matches("x", "/uploads/")
+    );
+    assert_eq!((route.http, route.methods.as_ref().map(Vec::len)), (HttpMode::Image, Some(3)));
+    let times =
+        [route.lifetimes.default, route.lifetimes.minimum, route.lifetimes.maximum, route.lifetimes.negative];
+    assert_eq!(times.map(|time| time.unwrap().as_secs()), [3600, 10, 30 * 86_400, 5]);
+    assert_eq!((route.grace, route.request_directives), (Some(Duration::from_secs(3600)), Some(true)));
+    assert_eq!(route.set_cookie, Some(SetCookie::Bypass));
+    let names = |names: &Option<Vec<http::HeaderName>>| {
+        names.as_ref().unwrap().iter().map(|n| n.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&route.targeted_fields), ["cdn-cache-control"]);
+    assert_eq!(names(&route.vary_forbidden), ["cookie", "user-agent", "authorization"]);
+    assert_eq!(route.formats.as_deref(), Some(&[Format::Avif, Format::Webp][..]));
+    assert_eq!(route.hints, [Hint::Dpr, Hint::Width, Hint::SaveData]);
+    assert_eq!(route.browser, None);
+    let told = read(&with_the_example_route().replace("\"origin\" ", "\"max-age=60, immutable\" ")).unwrap();
+    assert_eq!(told.routes[0].browser.as_ref().unwrap(), "max-age=60, immutable");
+}
+
+#[test]
+fn ok_parameters_are_named_whole_or_by_their_beginning() {
+    let config = read(&with_the_example_route()).unwrap();
+    let ignored = |parameter: &str| config.routes[0].ignore_query.iter().any(|name| name.names(parameter));
+    for parameter in ["utm_source=x", "utm_", "utm_a", "fbclid", "fbclid=", "fbclid=a=b"] {
+        assert!(ignored(parameter), "{parameter}");
+    }
+    for parameter in ["", "utm", "utm=x", "UTM_a=1", "xutm_a", "fbclid2", "fbcli=d", "=utm_a"] {
+        assert!(!ignored(parameter), "{parameter}");
+    }
 }
 
 #[test]

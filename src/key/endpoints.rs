@@ -301,3 +301,99 @@ fn split_url(url: &str) -> Result<(Authority, &str, Option<&str>), KeyError> {
     let (path, query) = super::split_query(target);
     Ok((authority, if path.is_empty() { "/" } else { path }, query))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex::Regex;
+
+    use super::*;
+    use crate::key::examples::accounts;
+
+    /// `utm_*` and `v` are left out below `/p/` of `demo`, everything that begins with `x` elsewhere in `raw`.
+    fn endpoints() -> Endpoints {
+        let parameter =
+            |name: &str| Parameter { name: name.trim_end_matches('*').into(), wildcard: name.ends_with('*') };
+        let route = |account: &str, pattern: &str, names: &[&str]| Route {
+            account: Some(account.into()),
+            pattern: Some(Regex::new(pattern).unwrap()),
+            ignore_query: names.iter().map(|name| parameter(name)).collect(),
+            ..Route::default()
+        };
+        let routes = [
+            route("demo", "^/p/", &["utm_*", "v"]),
+            route("demo", "^/p/never", &["w"]),
+            route("raw", "", &["x*"]),
+        ];
+        Endpoints::with_routes(&accounts(), &routes)
+    }
+
+    #[test]
+    fn ignored_parameters_are_no_part_of_a_key() {
+        #[rustfmt::skip]
+        let table = [
+            ("/demo/p/a?utm_source=x",              "demo/p/a"),
+            ("/demo/p/a?utm_source=x&tr=w-1",       "demo/p/a?tr=w-1"),
+            ("/demo/p/a?tr=w-1&utm_a=1&utm_b=2",    "demo/p/a?tr=w-1"),
+            ("/demo/p/a?b=1&v=3&a=2",               "demo/p/a?b=1&a=2"),
+            ("/demo/p/a?%75tm_source=x",            "demo/p/a"),
+            ("/demo/%70/a?utm_a",                   "demo/p/a"),
+            ("/demo/p/a?utm_a=x%26tr=1",            "demo/p/a"),
+            ("/demo/p/a?utm=1",                     "demo/p/a?utm=1"),
+            ("/demo/p/a?vv=1",                      "demo/p/a?vv=1"),
+            ("/demo/p/a?a=v&b=utm_",                "demo/p/a?a=v&b=utm_"),
+            ("/demo/p/a?a;utm_x=1",                 "demo/p/a?a;utm_x=1"),
+            ("/demo/p/a?&utm_a&",                   "demo/p/a?&"),
+            ("/demo/p/never?w=1",                   "demo/p/never?w=1"),
+            ("/demo/a?utm_a=1",                     "demo/a?utm_a=1"),
+            ("/raw/a?xy&z&x",                       "raw/a?z"),
+        ];
+        let endpoints = endpoints();
+        for (target, expected) in table {
+            let located = endpoints.parse_url(&format!("http://img.test{target}")).unwrap();
+            assert_eq!(located.key.as_str(), expected, "{target}");
+            let url = endpoints.url_of(&located.key).unwrap();
+            assert_eq!(endpoints.parse_url(&url).unwrap(), located, "{url}");
+        }
+        let route = |target| endpoints.parse_url(&format!("http://img.test{target}")).unwrap().route;
+        assert_eq!([route("/demo/p/a"), route("/demo/a"), route("/raw/a")], [Some(0), None, Some(2)]);
+    }
+
+    #[test]
+    fn a_prefix_ends_before_what_may_become_an_ignored_parameter() {
+        #[rustfmt::skip]
+        let table = [
+            ("/demo/p/a",                 "demo/p/a"),
+            ("/demo/p/a?",                "demo/p/a"),
+            ("/demo/p/a?utm_s",           "demo/p/a"),
+            ("/demo/p/a?utm_s=1&tr=w-",   "demo/p/a?tr=w-"),
+            ("/demo/p/a?tr=w-1&u",        "demo/p/a?tr=w-1"),
+            ("/demo/p/a?tr=w-1&ux",       "demo/p/a?tr=w-1&ux"),
+            ("/demo/p/a?tr=w-1&",         "demo/p/a?tr=w-1"),
+            ("/demo/p/a?v",               "demo/p/a"),
+            ("/demo/p/a?v=",              "demo/p/a"),
+            ("/demo/a?utm_s",             "demo/a?utm_s"),
+        ];
+        for (text, expected) in table {
+            let (_, prefix) = endpoints().parse_prefix(&format!("http://img.test{text}")).unwrap();
+            assert_eq!(prefix.as_str(), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        /// The law of prefixes holds with ignored parameters too.
+        #[test]
+        fn a_url_that_begins_with_a_prefix_has_a_key_that_begins_with_its_key(
+            url in "http://img\\.test/(demo|raw)/(p/)?[a-c]?(\\?((utm_|utm|v|x|tr|u)(=[a-c%2]{0,2})?&?){0,4})?",
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let endpoints = endpoints();
+            let text = &url[..cut.index(url.len() + 1)];
+            if let (Ok((owner, prefix)), Ok(located)) = (endpoints.parse_prefix(text), endpoints.parse_url(&url))
+                && owner == located.account
+            {
+                prop_assert!(prefix.covers(&located.key), "{} of {} but not {}", prefix.as_str(), text, located.key);
+            }
+        }
+    }
+}

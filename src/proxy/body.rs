@@ -3,6 +3,7 @@
 //! Nothing is copied here: an answer's pieces are shared with the store, or with the flight that they come
 //! from.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
@@ -212,10 +213,28 @@ pub struct ReplyBody {
     phase: Option<Phase>,
 }
 
+/// A piece of an answer that is put together.
+pub enum Segment {
+    /// Of our own.
+    Text(Bytes),
+    /// Of a stored body.
+    Stored(Range<u64>),
+}
+
+impl Segment {
+    fn bytes(&self) -> u64 {
+        match self {
+            Segment::Text(text) => text.len() as u64,
+            Segment::Stored(range) => range.end - range.start,
+        }
+    }
+}
+
 enum Source {
     Empty,
     Text(Bytes),
     Stored { body: cache::Body, range: Range<u64>, piece: usize, piece_start: u64 },
+    Several { body: cache::Body, segments: VecDeque<Segment>, left: u64 },
     Shared { reader: Reader, left: Option<u64> },
     Passed(Box<OriginBody>),
 }
@@ -235,6 +254,19 @@ impl ReplyBody {
     pub fn stored(body: cache::Body, range: Range<u64>) -> ReplyBody {
         assert!(range.start <= range.end && range.end <= body.bytes(), "a range lies within its body");
         Source::Stored { body, range, piece: 0, piece_start: 0 }.into()
+    }
+
+    /// Texts and parts of a stored body, one after the other.
+    pub fn several(body: cache::Body, segments: Vec<Segment>) -> ReplyBody {
+        let left = segments.iter().map(Segment::bytes).sum();
+        Source::Several { body, segments: segments.into(), left }.into()
+    }
+
+    /// Adds a line to a text of our own; other bodies stay as they are.
+    pub fn add_line(&mut self, line: &str) {
+        if let Source::Text(text) = &mut self.source {
+            *text = [text, line.as_bytes()].concat().into();
+        }
     }
 
     /// A body that others read too; `left` is its length where it is known.
@@ -287,6 +319,11 @@ impl Body for ReplyBody {
             Source::Stored { body, range, piece, piece_start } => {
                 next_stored(body, range, piece, piece_start).map(Ok)
             }
+            Source::Several { body, segments, left } => {
+                let piece = next_of_several(body, segments);
+                *left = left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
+                piece.map(Ok)
+            }
             Source::Shared { left: Some(0), .. } => None,
             Source::Shared { reader, left } => match ready!(reader.poll_next(context)) {
                 Some(Ok(piece)) => {
@@ -319,6 +356,7 @@ impl Body for ReplyBody {
             Source::Empty => true,
             Source::Text(text) => text.is_empty(),
             Source::Stored { range, .. } => range.is_empty(),
+            Source::Several { left, .. } => *left == 0,
             Source::Shared { left, .. } => *left == Some(0),
             Source::Passed(body) => body.is_complete(),
         }
@@ -329,9 +367,30 @@ impl Body for ReplyBody {
             Source::Empty => SizeHint::with_exact(0),
             Source::Text(text) => SizeHint::with_exact(text.len() as u64),
             Source::Stored { range, .. } => SizeHint::with_exact(range.end - range.start),
-            Source::Shared { left: Some(left), .. } => SizeHint::with_exact(*left),
+            Source::Several { left, .. } | Source::Shared { left: Some(left), .. } => {
+                SizeHint::with_exact(*left)
+            }
             Source::Shared { left: None, .. } => SizeHint::default(),
             Source::Passed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// The next text, or slice of a part; parts come in any order, so each is looked for from the body's start.
+fn next_of_several(body: &cache::Body, segments: &mut VecDeque<Segment>) -> Option<Bytes> {
+    loop {
+        match segments.front_mut()? {
+            Segment::Text(text) => {
+                let text = std::mem::take(text);
+                segments.pop_front();
+                return Some(text);
+            }
+            Segment::Stored(range) => {
+                if let Some(piece) = next_stored(body, range, &mut 0, &mut 0) {
+                    return Some(piece);
+                }
+                segments.pop_front();
+            }
         }
     }
 }

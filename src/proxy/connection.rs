@@ -304,7 +304,8 @@ mod tests {
         drop(open);
         guarded.write_all(b"message two.").await.unwrap();
         drop(guarded);
-        let expected = "message one.HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nmessage two.";
+        let expected =
+            "message one.HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nmessage two.";
         assert_eq!(reading.await.unwrap(), expected);
     }
 }

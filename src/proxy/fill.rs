@@ -1,13 +1,14 @@
 //! One fetch of one key, from the ticket to the commit.
 //!
 //! Runs in a task of its own. The order is the discipline's: the lead holds its ticket before this starts;
-//! only then the store is asked for what may be revalidated; only then something goes to the origin. What
-//! comes is committed before its last byte is shown, so that whoever has read it all finds it stored.
+//! only then the store is asked for what may be revalidated or completed; only then something goes to the
+//! origin. What comes is committed before its last byte is shown, so that whoever has read it all finds it stored.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::interim::Offers;
@@ -15,99 +16,219 @@ use super::origin::{Framing, OriginBody};
 use super::{Proxy, Site};
 use crate::cache::{Body, Commit, Failure, Head, Landing, Lead, Lookup, Variant};
 use crate::clock::Moment;
+use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::conditional::Validators;
 use crate::semantics::freshness::State;
 use crate::semantics::policy::Policy;
+use crate::semantics::range::{self, Completion, Part};
 use crate::semantics::storable::NotStorable;
 use crate::semantics::vary::Selection;
 use crate::semantics::{self, Confirmation, Held, Renewal, RequestFacts, fields};
 
+/// Whom a fetch is for, and by which rules.
+#[derive(Clone)]
+pub struct Errand {
+    /// The account.
+    pub site: Arc<Site>,
+    /// How it is cached.
+    pub policy: Arc<Policy>,
+    /// What the client asks of a cache, where the route honours it.
+    pub wanted: RequestDirectives,
+    /// The name of the request that led.
+    pub request_id: HeaderValue,
+    /// Where interim responses go: to the client that led.
+    pub interim: Option<Offers>,
+}
+
+/// A response that can't be shared, and why it is not stored.
+pub struct HandedOver {
+    /// The response.
+    pub response: Response<OriginBody>,
+    /// The reason, a token.
+    pub reason: &'static str,
+}
+
 /// See the module.
 pub struct Fill {
     proxy: Arc<Proxy>,
-    site: Arc<Site>,
-    policy: Arc<Policy>,
+    errand: Errand,
     lead: Lead,
     /// What the origin is asked about.
     base: Option<Arc<Variant>>,
-    handed_over: oneshot::Sender<Response<OriginBody>>,
-    interim: Option<Offers>,
+    handed_over: oneshot::Sender<HandedOver>,
+}
+
+/// What is done about a stored variant.
+enum Approach {
+    /// It answers as it is: another fetch has stored it meanwhile.
+    Serve,
+    /// The origin is asked whether it still holds.
+    Validate,
+    /// The origin is asked for what it lacks.
+    Complete(Completion, HeaderValue),
+    /// It is of no use.
+    Replace,
+}
+
+/// What streams to the flight's readers beside what the origin sends, and what becomes of it.
+struct Course {
+    /// How to store it; nothing where it isn't.
+    storing: Option<semantics::Fill>,
+    /// Of a body that is completed, what is held: before the origin's bytes or after them.
+    before: Option<Body>,
+    after: Option<Body>,
+    received: Moment,
 }
 
 impl Fill {
     /// A fetch for `lead`; a response that can't be shared goes to `handed_over`, to the client that led.
     pub fn new(
         proxy: Arc<Proxy>,
-        site: Arc<Site>,
-        policy: Arc<Policy>,
+        errand: Errand,
         lead: Lead,
-        handed_over: oneshot::Sender<Response<OriginBody>>,
-        interim: Option<Offers>,
+        handed_over: oneshot::Sender<HandedOver>,
     ) -> Fill {
-        Fill { proxy, site, policy, lead, base: None, handed_over, interim }
+        Fill { proxy, errand, lead, base: None, handed_over }
     }
 
     /// Fetches, tells the flight, and stores.
     pub async fn run(mut self) {
         let base = match self.proxy.cache.look_up(self.lead.key(), self.lead.fields()) {
-            Lookup::Found(variant) => Some(variant),
-            Lookup::OtherVariants | Lookup::Absent => None,
+            Lookup::Found(variant) => variant,
+            Lookup::OtherVariants | Lookup::Absent => return self.replace().await,
         };
-        if let Some(fresh) = base.as_ref().filter(|variant| self.is_fresh(variant)) {
-            // Another fetch ended between the request's look-up and its turn to lead.
-            self.lead.land(Landing::Stored(fresh.clone()));
-            return self.lead.finish(Ok(()));
+        match self.approach(&base) {
+            Approach::Serve => {
+                self.lead.land(Landing::Stored(base));
+                self.lead.finish(Ok(()));
+            }
+            Approach::Validate => {
+                self.base = Some(base.clone());
+                self.validate(base).await;
+            }
+            Approach::Complete(completion, tag) => {
+                self.base = Some(base.clone());
+                self.complete(base, completion, tag).await;
+            }
+            Approach::Replace => self.replace().await,
         }
-        let Some(base) = base else { return self.replace().await };
-        self.base = Some(base.clone());
+    }
+
+    fn approach(&self, base: &Variant) -> Approach {
+        let resident = self.proxy.cache.now().since(base.received);
+        let request = RequestFacts { method: &Method::GET, headers: self.lead.fields() };
+        let wall = self.proxy.cache.clock().wall();
+        let part = base.body.part();
+        let selected =
+            range::select(&request, base.status, &base.validators, base.body.complete_bytes(), wall);
+        let holds = part.is_none_or(|part| part.answers(&selected));
+        let fresh = matches!(base.freshness.judge_for(resident, &self.errand.wanted), State::Fresh { .. });
+        match (fresh, holds) {
+            (true, true) => Approach::Serve,
+            (false, true) => Approach::Validate,
+            (false, false) => Approach::Replace,
+            (true, false) => {
+                let completion = part.and_then(|part| part.completed_for(&selected));
+                match (completion, base.validators.strong_tag()) {
+                    (Some(completion), Some(tag)) => Approach::Complete(completion, tag.clone()),
+                    _ => Approach::Replace,
+                }
+            }
+        }
+    }
+
+    async fn exchange(&self, asked: HeaderMap) -> Result<Response<OriginBody>, Failure> {
+        let mut ask = self.proxy.ask(Method::GET, self.lead.key(), asked);
+        ask.interim = self.errand.interim.clone();
+        self.proxy.exchange(&self.errand.site, ask, &self.errand.request_id).await
+    }
+
+    /// Asks whether what is stored still holds (RFC 9111 §4.3).
+    async fn validate(self, base: Arc<Variant>) {
         let sent = self.proxy.cache.now();
         let mut asked = self.lead.fields().clone();
         base.validators.ask(&mut asked);
+        // About the whole: what is held answers the range.
+        asked.remove(header::RANGE);
+        asked.remove(header::IF_RANGE);
         let response = match self.exchange(asked).await {
             Ok(response) => response,
             Err(failure) => return self.fail(failure),
         };
         let received = self.proxy.cache.now();
-        let resident = received.since(base.received);
+        let (resident, delay) = (received.since(base.received), received.since(sent));
         match response.status() {
-            StatusCode::NOT_MODIFIED => match self.renewal(&base, response.headers(), received.since(sent)) {
-                // It spoke of another response than ours: asked again, for the whole.
-                Renewal::Mismatch => {
-                    self.proxy.cache.discard(&self.lead, &base);
-                    self.replace().await;
+            StatusCode::NOT_MODIFIED => {
+                match self.renewal(&base, Confirmation::NotModified, response.headers(), delay) {
+                    // It spoke of another response than ours: asked again, for the whole.
+                    Renewal::Mismatch => {
+                        self.proxy.cache.discard(&self.lead, &base);
+                        self.replace().await;
+                    }
+                    renewal => self.renew(&base, renewal, received),
                 }
-                renewal => self.renew(&base, renewal, received),
-            },
+            }
+            StatusCode::PARTIAL_CONTENT => self.fail(Failure::BadResponse), // Not asked for.
             status if stands_in_for(status) && base.freshness.usable_on_error(resident) => {
                 self.fail(Failure::ServerError);
             }
-            _ => self.received(response, received, received.since(sent)).await,
+            _ => self.received(response, received, delay).await,
         }
     }
 
-    fn is_fresh(&self, variant: &Variant) -> bool {
-        let resident = self.proxy.cache.now().since(variant.received);
-        matches!(variant.freshness.judge(resident), State::Fresh { .. })
+    /// Asks for what a held part lacks, if it is still a part of the same (RFC 9111 §3.4); both together are then
+    /// one body on its way.
+    async fn complete(mut self, base: Arc<Variant>, completion: Completion, tag: HeaderValue) {
+        let sent = self.proxy.cache.now();
+        let mut asked = self.lead.fields().clone();
+        asked.insert(header::RANGE, completion.range());
+        asked.insert(header::IF_RANGE, tag);
+        let response = match self.exchange(asked).await {
+            Ok(response) => response,
+            Err(failure) => return self.fail(failure),
+        };
+        let received = self.proxy.cache.now();
+        let delay = received.since(sent);
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT => {}
+            // An answer to the range that we made, not to the client's.
+            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED => {
+                drop(response);
+                self.proxy.cache.discard(&self.lead, &base);
+                return self.replace().await;
+            }
+            _ => return self.received(response, received, delay).await,
+        }
+        let is_missing = Part::read(response.headers()).is_some_and(|part| completion.is(&part))
+            && self
+                .length(&response)
+                .is_none_or(|length| length == completion.missing.end - completion.missing.start);
+        let renewal = self.renewal(&base, Confirmation::Part, response.headers(), delay);
+        let (Renewal::Renewed(mut fill), true) = (renewal, is_missing) else {
+            // A part of something else, or no more to be stored: asked again, as the client asked.
+            drop(response);
+            self.proxy.cache.discard(&self.lead, &base);
+            self.base = None;
+            return self.replace().await;
+        };
+        let held_first = completion.missing.start > 0
+            && base.body.part().is_some_and(|part| part.range.end == completion.missing.start);
+        let combined = completion.combined;
+        let whole = combined.range == (0..combined.complete);
+        let mut head =
+            self.head(StatusCode::PARTIAL_CONTENT, &fill, Some(combined.range.end - combined.range.start));
+        head.part = (!whole).then(|| combined.clone());
+        fill.part = Some(combined);
+        let held = Some(base.body.clone());
+        let (before, after) = if held_first { (held, None) } else { (None, held) };
+        let course = Course { storing: Some(*fill), before, after, received };
+        self.stream(head, response.into_body(), course).await;
     }
 
-    async fn exchange(&self, asked: HeaderMap) -> Result<Response<OriginBody>, Failure> {
-        let mut ask = self.proxy.ask(Method::GET, self.lead.key(), asked);
-        ask.interim = self.interim.clone();
-        self.proxy.exchange(&self.site, ask).await
-    }
-
-    fn renewal(&self, base: &Variant, update: &HeaderMap, delay: Duration) -> Renewal {
+    fn renewal(&self, base: &Variant, what: Confirmation, update: &HeaderMap, delay: Duration) -> Renewal {
         let held = Held { status: base.status, fields: &base.fields, validators: &base.validators };
         let wall = self.proxy.cache.clock().wall();
-        semantics::renew(
-            self.lead.fields(),
-            &held,
-            Confirmation::NotModified,
-            update,
-            &self.policy,
-            wall,
-            delay,
-        )
+        semantics::renew(self.lead.fields(), &held, what, update, &self.errand.policy, wall, delay)
     }
 
     /// A 304: the stored response is good, with the fields that came (RFC 9111 §4.3.4).
@@ -123,13 +244,13 @@ impl Fill {
                 self.proxy.cache.discard(&self.lead, base);
                 Arc::new(Variant { fields, body: base.body.clone(), ..Variant::clone(base) })
             }
-            Renewal::Mismatch => unreachable!("it is asked for again, see `run`"),
+            Renewal::Mismatch => unreachable!("it is asked for again, see `validate`"),
         };
         self.lead.land(Landing::Renewed(renewed));
         self.lead.finish(Ok(()));
     }
 
-    /// Asks for the whole.
+    /// Asks as the client did: for the whole, or for a part where the route passes Range on.
     async fn replace(self) {
         let sent = self.proxy.cache.now();
         match self.exchange(self.lead.fields().clone()).await {
@@ -141,46 +262,78 @@ impl Fill {
         }
     }
 
+    /// The length that a response's body is known to have.
+    fn length(&self, response: &Response<OriginBody>) -> Option<u64> {
+        match response.body().framing() {
+            Framing::Length(bytes) => Some(bytes),
+            Framing::Chunked | Framing::Close => None,
+        }
+    }
+
+    fn head(&self, origin_status: StatusCode, fill: &semantics::Fill, bytes: Option<u64>) -> Head {
+        let partial = origin_status == StatusCode::PARTIAL_CONTENT;
+        Head {
+            // A part is stored as what it is a part of.
+            status: if partial { StatusCode::OK } else { origin_status },
+            origin_status,
+            fields: fill.fields.clone(),
+            withheld: fill.withheld.clone(),
+            bytes,
+            part: fill.part.clone(),
+            selection: fill.selection.clone(),
+            validators: fill.validators.clone(),
+            age: fill.freshness.age(Duration::ZERO),
+            ttl: Some(fill.freshness.ttl(Duration::ZERO)),
+            stored: true,
+        }
+    }
+
     /// A response that is no 304 of ours: it is stored, shared once, or handed over.
     async fn received(self, response: Response<OriginBody>, received: Moment, delay: Duration) {
         let status = response.status();
-        if status == StatusCode::NOT_MODIFIED || (status == StatusCode::PARTIAL_CONTENT && !self.policy.parts)
-        {
+        let part_asked = self.lead.fields().contains_key(header::RANGE);
+        if status == StatusCode::NOT_MODIFIED || (status == StatusCode::PARTIAL_CONTENT && !part_asked) {
             return self.fail(Failure::BadResponse); // Neither was asked for.
         }
         let request = RequestFacts { method: &Method::GET, headers: self.lead.fields() };
         let wall = self.proxy.cache.clock().wall();
-        let planned = semantics::plan(&request, status, response.headers(), &self.policy, wall, delay);
-        let length = match response.body().framing() {
-            Framing::Length(bytes) => Some(bytes),
-            Framing::Chunked | Framing::Close => None,
-        };
+        let planned = semantics::plan(&request, status, response.headers(), &self.errand.policy, wall, delay);
+        let length = self.length(&response);
         match planned {
             Ok(_) if length.is_some_and(|bytes| bytes > self.proxy.object_bytes_max) => {
                 self.hand_over(response, "too-large");
             }
+            // One that has another length than its place in the whole.
+            Ok(semantics::Fill { part: Some(part), .. })
+                if length.is_some_and(|length| length != part.range.end - part.range.start) =>
+            {
+                self.hand_over(response, NotStorable::Part.as_str());
+            }
             Ok(fill) => {
-                let head = Head {
-                    status,
-                    fields: fill.fields.clone(),
-                    bytes: length,
-                    selection: fill.selection.clone(),
-                    validators: fill.validators.clone(),
-                    age: fill.freshness.age(Duration::ZERO),
-                    stored: true,
-                };
-                self.stream(head, response.into_body(), Some(fill), received).await;
+                let head = self.head(status, &fill, length);
+                let course = Course { storing: Some(fill), before: None, after: None, received };
+                self.stream(head, response.into_body(), course).await;
             }
             // One failure answers all who waited for it; that it says so is no reason to ask once more.
             Err(NotStorable::Status) if status.is_server_error() => {
-                let mut fields = fields::forwarded(response.headers(), &self.policy);
+                let mut fields = fields::forwarded(response.headers(), &self.errand.policy);
                 fields.remove(header::SET_COOKIE);
                 fields.remove(header::CONTENT_LENGTH);
-                let validators = Validators::read(&fields, wall);
-                let selection = Selection::default();
-                let head =
-                    Head { status, fields, bytes: length, selection, validators, age: 0, stored: false };
-                self.stream(head, response.into_body(), None, received).await;
+                let head = Head {
+                    status,
+                    origin_status: status,
+                    validators: Validators::read(&fields, wall),
+                    fields,
+                    withheld: HeaderMap::new(),
+                    bytes: length,
+                    part: None,
+                    selection: Selection::default(),
+                    age: 0,
+                    ttl: None,
+                    stored: false,
+                };
+                let course = Course { storing: None, before: None, after: None, received };
+                self.stream(head, response.into_body(), course).await;
             }
             Err(reason) => self.hand_over(response, reason.as_str()),
         }
@@ -197,26 +350,22 @@ impl Fill {
         self.proxy.cache.mark_not_storable(self.lead.key());
         self.lead.land(Landing::Alone);
         // A client that left needs no answer; dropping the response closes its connection.
-        let _ = self.handed_over.send(response);
+        let _ = self.handed_over.send(HandedOver { response, reason });
         self.lead.finish(Ok(()));
     }
 
     /// Streams the body to the flight's readers; what is to be stored is committed before its last piece is
     /// shown.
-    async fn stream(
-        mut self,
-        head: Head,
-        mut body: OriginBody,
-        mut storing: Option<semantics::Fill>,
-        received: Moment,
-    ) {
+    async fn stream(mut self, head: Head, mut body: OriginBody, mut course: Course) {
         let (status, length) = (head.status, head.bytes);
         // A body that is broken from its first byte, as far as it is here, is no answer at all.
-        match body.at_once().await {
+        let first = match body.at_once().await {
             Some(Err(failure)) => return self.fail(failure),
-            Some(Ok(piece)) => self.lead.append(piece),
-            None => {}
-        }
+            Some(Ok(piece)) => Some(piece),
+            None => None,
+        };
+        self.append_held(course.before.take());
+        first.into_iter().for_each(|piece| self.lead.append(piece));
         self.lead.land(Landing::Shared(Arc::new(head)));
         if !body.is_complete() {
             self.lead.show();
@@ -233,20 +382,41 @@ impl Fill {
                     return self.lead.finish(Err(failure));
                 }
             }
-            if storing.is_some() && self.lead.received() > self.proxy.object_bytes_max {
-                storing = None;
+            if course.storing.is_some() && self.lead.received() > self.proxy.object_bytes_max {
+                course.storing = None;
                 self.proxy.cache.mark_not_storable(self.lead.key());
                 self.lead.stop_storing();
             }
             self.lead.show();
         }
-        if let Some(fill) = storing.filter(|_| self.lead.received() <= self.proxy.object_bytes_max) {
-            let whole = self.lead.body();
-            assert!(length.is_none_or(|length| length == whole.bytes()), "hyper ends a body at its length");
-            self.commit(&Arc::new(self.variant(status, fill, whole, received)));
+        self.append_held(course.after.take());
+        if length.is_some_and(|length| length != self.lead.received()) {
+            // hyper ends a body at its length; this is a part in chunks that brought too little or too much.
+            return self.lead.finish(Err(Failure::Incomplete));
+        }
+        if let Some(fill) = course.storing.filter(|_| self.lead.received() <= self.proxy.object_bytes_max) {
+            self.keep(status, fill, course.received);
         }
         self.lead.show();
         self.lead.finish(Ok(()));
+    }
+
+    /// Stores the body that has arrived, whole or with its place in the whole.
+    fn keep(&self, status: StatusCode, mut fill: semantics::Fill, received: Moment) {
+        let mut body = self.lead.body();
+        if let Some(part) = fill.part.take() {
+            if part.range.end - part.range.start != body.bytes() {
+                return; // A part in chunks, of another length than its place.
+            }
+            body = body.placed(part);
+        }
+        self.commit(&Arc::new(self.variant(status, fill, body, received)));
+    }
+
+    fn append_held(&self, held: Option<Body>) {
+        for piece in held.iter().flat_map(Body::pieces) {
+            self.lead.append(piece.clone());
+        }
     }
 
     /// Appends the next piece; whether there are more after it.
@@ -279,7 +449,10 @@ impl Fill {
 
     fn commit(&self, variant: &Arc<Variant>) {
         match self.proxy.cache.commit(&self.lead, variant.clone()) {
-            Commit::Stored => self.proxy.metrics.stored.increment(),
+            Commit::Stored => {
+                self.proxy.metrics.stored.increment();
+                self.proxy.refreshes.succeeded(self.lead.key());
+            }
             Commit::Purged => self.proxy.metrics.not_stored_purged.increment(),
         }
     }
@@ -301,7 +474,6 @@ mod tests {
     use std::path::Path;
 
     use bytes::Bytes;
-    use http::HeaderValue;
 
     use super::*;
     use crate::cache::Cache;
@@ -326,7 +498,14 @@ mod tests {
         let fields = fields::cacheable_request(&HeaderMap::new(), &policy);
         let fill = |lead| {
             let (handed_over, _) = oneshot::channel();
-            Fill::new(proxy.clone(), site.clone(), policy.clone(), lead, handed_over, None)
+            let errand = Errand {
+                site: site.clone(),
+                policy: policy.clone(),
+                wanted: RequestDirectives::default(),
+                request_id: HeaderValue::from_static("test"),
+                interim: None,
+            };
+            Fill::new(proxy.clone(), errand, lead, handed_over)
         };
 
         // Both have found nothing; the first one stores before the second begins.

@@ -31,6 +31,8 @@ pub enum Refusal {
     Expectation,
     /// The method is not passed here.
     Method,
+    /// CONNECT: nothing is tunnelled (RFC 9110 §9.3.6).
+    Tunnel,
     /// The request went through this very process before (RFC 9110 §7.6.3).
     Loop,
     /// The URL has no key.
@@ -43,7 +45,7 @@ impl Refusal {
         match self {
             Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
             Refusal::Expectation => StatusCode::EXPECTATION_FAILED,
-            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Method | Refusal::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Loop => StatusCode::LOOP_DETECTED,
             Refusal::Key(KeyError::UnknownHost) => StatusCode::MISDIRECTED_REQUEST,
             Refusal::Key(KeyError::UnknownPath) => StatusCode::NOT_FOUND,
@@ -68,6 +70,7 @@ impl Refusal {
             Refusal::ConnectionOption => "Connection names a field that is not hop-by-hop.".into(),
             Refusal::Expectation => "The only expectation met is 100-continue.".into(),
             Refusal::Method => "The method is not allowed here.".into(),
+            Refusal::Tunnel => "Nothing is tunnelled here.".into(),
             Refusal::Loop => "The request has come back to where it was: an origin points here.".into(),
             Refusal::Key(error) => error.message().into(),
         }
@@ -85,6 +88,7 @@ impl Refusal {
             Refusal::ConnectionOption => "connection-option",
             Refusal::Expectation => "expectation",
             Refusal::Method => "method",
+            Refusal::Tunnel => "tunnel",
             Refusal::Loop => "loop",
             Refusal::Key(error) => error.as_str(),
         }
@@ -94,6 +98,9 @@ impl Refusal {
 /// Admits a request: what it asks for, and of whom. `via` is the name that this process writes into Via.
 pub fn admit<B>(request: &Request<B>, endpoints: &Endpoints, via: &str) -> Result<Located, Refusal> {
     let (fields, uri) = (request.headers(), request.uri());
+    if *request.method() == Method::CONNECT {
+        return Err(Refusal::Tunnel); // Whatever it asks for: its target has a form of its own.
+    }
     framing(request.method(), request.version(), fields)?;
     let authority = authority(request)?;
     let path = uri.path();

@@ -53,6 +53,14 @@ pub struct Offers {
     request: u64,
 }
 
+/// Opens for the request at hand, where its client takes interim responses.
+pub async fn open(interim: Option<&Interim>) -> Option<Open> {
+    match interim {
+        Some(interim) => Some(interim.open().await),
+        None => None,
+    }
+}
+
 impl Interim {
     /// Takes interim responses from here on, for the request at hand. Called in the connection's task.
     pub async fn open(&self) -> Open {

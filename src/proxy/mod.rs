@@ -1,24 +1,28 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
-//! rules, `pipeline.rs` looks up and answers; on a miss `fill.rs` fetches and stores, by `origin.rs`; other
-//! methods go by `pass.rs`. `body.rs` carries bodies, `interim.rs` what comes before them, `reply.rs` makes
-//! answers. Meets the control plane in `cache` alone.
+//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches and stores, by `origin.rs`, and `refreshes.rs`
+//! keeps refreshes apart; HEAD goes by `head.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make
+//! answers, `body.rs` carries bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in `cache` alone.
 
+mod answer;
 mod body;
 mod connection;
 mod fill;
 mod gate;
+mod head;
 mod interim;
 pub mod listener;
 mod origin;
 mod pass;
 mod pipeline;
+mod refreshes;
 mod reply;
+mod request_id;
 mod routes;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use http::header::{self, HeaderValue};
@@ -31,6 +35,8 @@ use crate::key::{Endpoints, Key};
 use crate::telemetry::Metrics;
 use body::RequestBody;
 use origin::{Ask, Origin, OriginBody};
+use refreshes::Refreshes;
+use request_id::RequestIds;
 use routes::Routes;
 
 /// What every request of the data plane shares.
@@ -48,6 +54,10 @@ pub struct Proxy {
     wait_for_others: Duration,
     /// This process's name in Via; random, so that two of them in a row are not taken for a loop.
     pseudonym: String,
+    request_ids: RequestIds,
+    refreshes: Refreshes,
+    /// Of `multipart/byteranges` so far: no two have one boundary.
+    boundaries: AtomicU64,
 }
 
 /// An account, as the data plane sees it.
@@ -87,6 +97,9 @@ impl Proxy {
             object_bytes_max: config.cache.object_max_bytes,
             wait_for_others: config.fetch.first_byte_timeout,
             pseudonym: format!("freshet-{instance}"),
+            request_ids: RequestIds::new(instance),
+            refreshes: Refreshes::default(),
+            boundaries: AtomicU64::new(0),
         })
     }
 
@@ -96,11 +109,18 @@ impl Proxy {
         Ask { method, path_and_query: key.path_and_query().to_owned(), fields, interim: None }
     }
 
-    async fn exchange(&self, site: &Site, ask: Ask) -> Result<Response<OriginBody>, Failure> {
+    async fn exchange(
+        &self,
+        site: &Site,
+        ask: Ask,
+        request_id: &HeaderValue,
+    ) -> Result<Response<OriginBody>, Failure> {
         self.metrics.fetches.increment();
         let exchanged = site.origin.exchange(ask, RequestBody::Empty).await;
         if let Err(failure) = &exchanged {
-            tracing::warn!(account = %site.id, failure = failure.as_str(), "the origin gave no usable answer");
+            let request = request_id.to_str().unwrap_or_default();
+            let failure = failure.as_str();
+            tracing::warn!(account = %site.id, request, failure, "the origin gave no usable answer");
         }
         exchanged
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::{ClientBody, Fault, ReplyBody, RequestBody};
+use super::interim::{self, Interim, Open};
 use super::origin::{Ask, OriginBody};
 use super::pipeline::Outcome;
 use super::reply::{self, Reply};
@@ -27,7 +28,10 @@ impl Proxy {
         key: Key,
         site: &Arc<Site>,
         policy: &Policy,
+        request_id: &HeaderValue,
+        interim: Option<Interim>,
     ) -> (Reply, Outcome) {
+        let open = interim::open(interim.as_ref()).await;
         let (parts, incoming) = request.into_parts();
         let deadline = Instant::now() + site.total_timeout;
         let (body, report) = ClientBody::new(incoming, self.config.body_timeout, deadline);
@@ -37,11 +41,11 @@ impl Proxy {
             method: parts.method,
             path_and_query: key.path_and_query().to_owned(),
             fields: passed,
-            interim: None,
+            interim: open.as_ref().map(Open::offers),
         };
         self.metrics.fetches.increment();
         // In a task of its own: what the origin was told to change is forgotten also where the client left.
-        let (proxy, site) = (self.clone(), site.clone());
+        let (proxy, site, site_id) = (self.clone(), site.clone(), site.id.clone());
         let exchanged =
             tokio::spawn(async move { proxy.exchange_unsafe(ask, body, &key, &site).await }).await;
         match report.fault() {
@@ -58,6 +62,8 @@ impl Proxy {
             Ok(response) => response,
             Err(failure) => {
                 self.metrics.fetch_failures.increment();
+                let request = request_id.to_str().unwrap_or_default();
+                tracing::warn!(account = %site_id, request, failure = failure.as_str(), "a request was not passed");
                 return (reply::failure(failure), Outcome::Error);
             }
         };

@@ -1,32 +1,30 @@
 //! A request, from top to bottom: gate → route → look-up → reply, or → a fetch and its reply.
 //!
 //! Hit: look-up → conditional → range → reply, without a lock or a task. Miss: join a flight or lead one →
-//! its head → reply, whose body streams as the fetch brings it. The fetch itself is `fill.rs`.
+//! its head → reply, whose body streams as the fetch brings it. The fetch itself is `fill.rs`, the making of
+//! answers `answer.rs`; HEAD of what is not fresh is `head.rs`.
 
-use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::header::HeaderValue;
+use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::body::ReplyBody;
-use super::fill::{Fill, stands_in_for};
-use super::interim::{Interim, Offers, Open};
-use super::origin::OriginBody;
+use super::answer::passed;
+use super::fill::{Errand, Fill, HandedOver};
+use super::interim::{self, Interim, Offers, Open};
 use super::reply::{self, Reply};
 use super::{Proxy, Site, gate};
-use crate::cache::{Failure, Head, Join, Landing, Lead, Lookup, Reader, Variant};
+use crate::cache::{Failure, Join, Landing, Lead, Lookup, Variant};
 use crate::key::Key;
-use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
-use crate::semantics::conditional::{self, Answer, Validators};
+use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::cache_status::Forwarded;
 use crate::semantics::freshness::State;
 use crate::semantics::policy::Policy;
-use crate::semantics::range::{self, Selected};
-use crate::semantics::{RequestFacts, fields};
+use crate::semantics::{RequestFacts, fields, range};
 
 /// A request for an image, as the rest of the way needs it.
 pub struct Asked<'a> {
@@ -42,8 +40,26 @@ pub struct Asked<'a> {
     pub client: HeaderMap,
     /// Those of them that the origin gets, reduced; they select the variant.
     pub forwarded: HeaderMap,
-    /// Where interim responses go; HTTP/1.0 knows none (RFC 9110 §15.2).
+    /// What the client asks of a cache, where the route honours it.
+    pub wanted: RequestDirectives,
+    /// Its name.
+    pub request_id: &'a HeaderValue,
+    /// Where interim responses go.
     pub interim: Option<Interim>,
+}
+
+impl Asked<'_> {
+    /// Takes interim responses from a fetch that is for this request, until the answer is made.
+    pub(super) async fn open_interim(&self) -> Option<Open> {
+        interim::open(self.interim.as_ref()).await
+    }
+
+    /// Whether a stored response has all that is asked for, or says that there is nothing of it.
+    fn is_held_by(&self, variant: &Variant, wall: std::time::SystemTime) -> bool {
+        let Some(part) = variant.body.part() else { return true };
+        let request = RequestFacts { method: &self.method, headers: &self.client };
+        part.answers(&range::select(&request, variant.status, &variant.validators, part.complete, wall))
+    }
 }
 
 /// How a request counts: each counts once.
@@ -62,14 +78,21 @@ pub enum Outcome {
 impl Proxy {
     /// Answers a request; every error is an answer too.
     pub async fn answer(self: &Arc<Proxy>, request: Request<Incoming>, interim: Interim) -> Reply {
+        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
         let interim = Some(interim).filter(|_| request.version() >= Version::HTTP_11);
-        let (reply, outcome) = self.serve(request, interim).await;
+        let request_id = self.request_ids.name(request.headers());
+        let (mut reply, outcome) = self.serve(request, &request_id, interim).await;
+        reply::name(&mut reply, &request_id);
         self.metrics.requests.increment();
         match outcome {
             Outcome::Hit => self.metrics.hits.increment(),
             Outcome::Miss => self.metrics.misses.increment(),
             Outcome::Pass => self.metrics.passes.increment(),
-            Outcome::Error => self.metrics.errors.increment(),
+            Outcome::Error => {
+                self.metrics.errors.increment();
+                let (status, id) = (reply.status(), request_id.to_str().unwrap_or_default());
+                tracing::debug!(request = id, %status, "answered by an error");
+            }
         }
         reply
     }
@@ -77,6 +100,7 @@ impl Proxy {
     async fn serve(
         self: &Arc<Proxy>,
         request: Request<Incoming>,
+        request_id: &HeaderValue,
         interim: Option<Interim>,
     ) -> (Reply, Outcome) {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
@@ -84,7 +108,7 @@ impl Proxy {
         }
         let located = match gate::admit(&request, &self.endpoints, &self.pseudonym) {
             Ok(located) => located,
-            Err(refusal) => return (reply::refusal(&refusal, ""), Outcome::Error),
+            Err(refusal) => return (reply::refusal(&refusal, reply::ALLOWED), Outcome::Error),
         };
         let site = &self.sites[located.account];
         let route = self.routes.get(located.route);
@@ -92,6 +116,10 @@ impl Proxy {
             Method::GET | Method::HEAD => {
                 let (parts, _) = request.into_parts();
                 let forwarded = fields::cacheable_request(&parts.headers, &route.policy);
+                let wanted = match route.policy.request_directives {
+                    true => RequestDirectives::read(&parts.headers),
+                    false => RequestDirectives::default(),
+                };
                 let asked = Asked {
                     method: parts.method,
                     key: located.key,
@@ -99,72 +127,103 @@ impl Proxy {
                     policy: &route.policy,
                     client: parts.headers,
                     forwarded,
+                    wanted,
+                    request_id,
                     interim,
                 };
                 self.cached(&asked).await
             }
-            ref method if route.passes(method) => self.pass(request, located.key, site, &route.policy).await,
+            ref method if route.passes(method) => {
+                self.pass(request, located.key, site, &route.policy, request_id, interim).await
+            }
             _ => (reply::refusal(&gate::Refusal::Method, &route.allow), Outcome::Error),
         }
     }
 
     async fn cached(self: &Arc<Proxy>, asked: &Asked<'_>) -> (Reply, Outcome) {
+        if asked.wanted.no_store {
+            return self.bypass(asked).await;
+        }
         let reason = match self.cache.look_up(&asked.key, &asked.forwarded) {
-            Lookup::Found(variant) => match variant.freshness.judge(self.resident(&variant)) {
-                State::Fresh { .. } => return (self.hit(asked, &variant, None), Outcome::Hit),
-                State::StaleWhileRevalidate => {
-                    self.refresh(asked);
-                    let detail = Some(State::StaleWhileRevalidate.as_str());
-                    return (self.hit(asked, &variant, detail), Outcome::Hit);
+            Lookup::Found(variant) => {
+                let resident = self.resident(&variant);
+                let held = asked.is_held_by(&variant, self.cache.clock().wall());
+                match variant.freshness.judge_for(resident, &asked.wanted) {
+                    State::Fresh { .. } if held => return (self.hit(asked, &variant, None), Outcome::Hit),
+                    State::StaleWhileRevalidate if held => {
+                        self.refresh(asked);
+                        let detail = Some(State::StaleWhileRevalidate.as_str());
+                        return (self.hit(asked, &variant, detail), Outcome::Hit);
+                    }
+                    State::Stale if matches!(variant.freshness.judge(resident), State::Fresh { .. }) => {
+                        Forwarded::Request
+                    }
+                    State::Stale => Forwarded::Stale,
+                    State::Fresh { .. } | State::StaleWhileRevalidate => Forwarded::Partial,
                 }
-                State::Stale => Forwarded::Stale,
-            },
+            }
             Lookup::OtherVariants => Forwarded::VaryMiss,
             Lookup::Absent => Forwarded::UriMiss,
         };
+        if asked.wanted.only_if_cached {
+            return (reply::only_if_cached(), Outcome::Error); // RFC 9111 §5.2.1.7.
+        }
         if asked.method == Method::HEAD {
             return self.fetch_head(asked, reason).await;
         }
         self.fetch(asked, reason).await
     }
 
-    /// Renews a stale variant behind the answer that it gave, unless somebody does already.
+    /// Renews a stale variant behind the answer that it gave, unless somebody does already, or did lately.
     fn refresh(self: &Arc<Proxy>, asked: &Asked<'_>) {
-        if let Join::Lead(lead, _) = self.cache.join(&asked.key, &asked.forwarded, false) {
+        if self.refreshes.begin(&asked.key, self.cache.now())
+            && let Join::Lead(lead, _) = self.cache.join(&asked.key, &asked.forwarded, false)
+        {
             let (handed_over, _) = oneshot::channel();
-            self.lead(asked, lead, handed_over, None);
+            self.lead(asked, RequestDirectives::default(), lead, handed_over, None);
         }
     }
 
     fn lead(
         self: &Arc<Proxy>,
         asked: &Asked<'_>,
+        wanted: RequestDirectives,
         lead: Lead,
-        handed_over: oneshot::Sender<Response<OriginBody>>,
+        handed_over: oneshot::Sender<HandedOver>,
         interim: Option<Offers>,
     ) {
+        let errand = Errand {
+            site: asked.site.clone(),
+            policy: asked.policy.clone(),
+            wanted,
+            request_id: asked.request_id.clone(),
+            interim,
+        };
         // A task of its own, so that a client that leaves ends no fetch that is to be stored.
-        let fill =
-            Fill::new(self.clone(), asked.site.clone(), asked.policy.clone(), lead, handed_over, interim);
-        tokio::spawn(fill.run());
+        tokio::spawn(Fill::new(self.clone(), errand, lead, handed_over).run());
     }
 
     /// Joins a fetch or leads one, and answers from how it lands.
     async fn fetch(self: &Arc<Proxy>, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
-        let open = match &asked.interim {
-            Some(interim) => Some(interim.open().await),
-            None => None,
-        };
+        let open = asked.open_interim().await;
         let mut alike_alone = false;
-        let mut join = self.cache.join(&asked.key, &asked.forwarded, alike_alone);
+        let mut join = match reason {
+            // What it wants of the answer, others' fetches don't promise.
+            Forwarded::Request => self.fetch_alone(asked),
+            _ => self.cache.join(&asked.key, &asked.forwarded, alike_alone),
+        };
         loop {
             let (reader, mut handed_over) = match join {
                 Join::Lead(lead, reader) => {
                     let (sender, receiver) = oneshot::channel();
-                    self.lead(asked, lead, sender, open.as_ref().map(Open::offers));
+                    let interim = open.as_ref().map(Open::offers);
+                    self.lead(asked, asked.wanted.clone(), lead, sender, interim);
                     (reader, Some(receiver))
                 }
-                Join::Follow(reader) => (reader, None),
+                Join::Follow(reader) => {
+                    self.metrics.joined.increment();
+                    (reader, None)
+                }
             };
             let collapsed = handed_over.is_none();
             let landed = match collapsed {
@@ -189,9 +248,9 @@ impl Proxy {
                 Ok(Landing::Failed(failure)) => return self.failed(asked, failure),
                 Ok(Landing::Alone) => {
                     if let Some(receiver) = handed_over.take()
-                        && let Ok(response) = receiver.await
+                        && let Ok(HandedOver { response, reason: detail }) = receiver.await
                     {
-                        return (passed(asked, response, reason), Outcome::Pass);
+                        return (passed(asked, response, reason, detail), Outcome::Pass);
                     }
                     join = self.fetch_alone(asked);
                 }
@@ -205,181 +264,44 @@ impl Proxy {
         Join::Lead(lead, reader)
     }
 
-    /// HEAD of what is not stored: the origin is asked, and nothing is kept (RFC 9110 §9.3.2).
-    async fn fetch_head(self: &Arc<Proxy>, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
-        let ask = self.ask(Method::HEAD, &asked.key, asked.forwarded.clone());
-        let response = match self.exchange(asked.site, ask).await {
-            Ok(response) => response,
-            Err(failure) => return self.failed(asked, failure),
-        };
-        match response.status() {
-            // Neither was asked for.
-            StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT => {
-                self.failed(asked, Failure::BadResponse)
-            }
-            status if stands_in_for(status) && self.may_stand_in(asked) => {
-                self.failed(asked, Failure::ServerError)
-            }
-            _ => (self.head(asked, &response, reason), Outcome::Pass),
+    /// A request that wants nothing of it kept, and nothing kept for it (RFC 9111 §5.2.1.5).
+    async fn bypass(&self, asked: &Asked<'_>) -> (Reply, Outcome) {
+        let open = asked.open_interim().await;
+        let mut ask = self.ask(asked.method.clone(), &asked.key, asked.forwarded.clone());
+        ask.interim = open.as_ref().map(Open::offers);
+        match self.exchange(asked.site, ask, asked.request_id).await {
+            Ok(response) => (passed(asked, response, Forwarded::Bypass, "request-no-store"), Outcome::Pass),
+            Err(failure) => (reply::failure(failure), Outcome::Error),
         }
-    }
-
-    /// The origin's own answer to HEAD, or 304 to a client that has what it speaks of.
-    fn head(&self, asked: &Asked<'_>, response: &Response<OriginBody>, reason: Forwarded) -> Reply {
-        let wall = self.cache.clock().wall();
-        let fields = fields::forwarded(response.headers(), asked.policy);
-        let validators = Validators::read(&fields, wall);
-        let whole =
-            Whole { status: response.status(), fields: &fields, validators: &validators, bytes: None };
-        let status = Some(response.status());
-        let outcome = Handled::Forwarded { reason, status, stored: false, collapsed: false };
-        whole.answer(asked, wall, None, CacheStatus { outcome, ttl: None, detail: None }, |_| {
-            ReplyBody::empty()
-        })
     }
 
     /// Whether something stored may be used in place of an error.
-    fn may_stand_in(&self, asked: &Asked<'_>) -> bool {
+    pub(super) fn may_stand_in(&self, asked: &Asked<'_>) -> bool {
+        self.stand_in(asked).is_some()
+    }
+
+    /// No usable answer came: what is stored, where it may be used (RFC 5861 §4), or an error.
+    pub(super) fn failed(&self, asked: &Asked<'_>, failure: Failure) -> (Reply, Outcome) {
+        match self.stand_in(asked) {
+            Some(variant) => (self.hit(asked, &variant, Some(failure.as_str())), Outcome::Hit),
+            None => (reply::failure(failure), Outcome::Error),
+        }
+    }
+
+    /// What is stored and may be used in place of an error. The look-up is made now, so that what was purged
+    /// since the request came is not resurrected.
+    fn stand_in(&self, asked: &Asked<'_>) -> Option<Arc<Variant>> {
         match self.cache.look_up(&asked.key, &asked.forwarded) {
-            Lookup::Found(variant) => variant.freshness.usable_on_error(self.resident(&variant)),
-            Lookup::OtherVariants | Lookup::Absent => false,
+            Lookup::Found(variant) => {
+                let usable = variant.freshness.usable_on_error(self.resident(&variant))
+                    && asked.is_held_by(&variant, self.cache.clock().wall());
+                usable.then_some(variant)
+            }
+            Lookup::OtherVariants | Lookup::Absent => None,
         }
     }
 
-    /// No usable answer came: what is stored, where it may be used (RFC 5861 §4), or an error. The look-up is
-    /// made now, so that what was purged since the request came is not resurrected.
-    fn failed(&self, asked: &Asked<'_>, failure: Failure) -> (Reply, Outcome) {
-        if let Lookup::Found(variant) = self.cache.look_up(&asked.key, &asked.forwarded)
-            && variant.freshness.usable_on_error(self.resident(&variant))
-        {
-            return (self.hit(asked, &variant, Some(failure.as_str())), Outcome::Hit);
-        }
-        (reply::failure(failure), Outcome::Error)
-    }
-
-    fn resident(&self, variant: &Variant) -> Duration {
+    pub(super) fn resident(&self, variant: &Variant) -> Duration {
         self.cache.now().since(variant.received)
-    }
-
-    fn hit(&self, asked: &Asked<'_>, variant: &Variant, detail: Option<&'static str>) -> Reply {
-        let ttl = Some(variant.freshness.ttl(self.resident(variant)));
-        self.answer_from(asked, variant, CacheStatus { outcome: Handled::Hit, ttl, detail })
-    }
-
-    fn renewed(&self, asked: &Asked<'_>, variant: &Variant, reason: Forwarded, collapsed: bool) -> Reply {
-        let status = Some(StatusCode::NOT_MODIFIED);
-        let outcome = Handled::Forwarded { reason, status, stored: true, collapsed };
-        self.answer_from(asked, variant, CacheStatus { outcome, ttl: None, detail: None })
-    }
-
-    /// An answer from a whole stored response.
-    fn answer_from(&self, asked: &Asked<'_>, variant: &Variant, cache_status: CacheStatus) -> Reply {
-        let whole = Whole {
-            status: variant.status,
-            fields: &variant.fields,
-            validators: &variant.validators,
-            bytes: Some(variant.body.bytes()),
-        };
-        let age = variant.freshness.age(self.resident(variant));
-        whole.answer(asked, self.cache.clock().wall(), Some(age), cache_status, |part| {
-            ReplyBody::stored(variant.body.clone(), part.unwrap_or(0..variant.body.bytes()))
-        })
-    }
-
-    /// An answer from a response whose body is still arriving.
-    fn shared(
-        &self,
-        asked: &Asked<'_>,
-        head: &Head,
-        reader: Reader,
-        reason: Forwarded,
-        collapsed: bool,
-    ) -> Reply {
-        let status = Some(head.status);
-        let outcome = Handled::Forwarded { reason, status, stored: head.stored, collapsed };
-        let cache_status = CacheStatus { outcome, ttl: None, detail: None };
-        let whole = Whole {
-            status: head.status,
-            fields: &head.fields,
-            validators: &head.validators,
-            bytes: head.bytes,
-        };
-        let age = Some(head.age).filter(|age| *age > 0);
-        whole.answer(asked, self.cache.clock().wall(), age, cache_status, |part| match part {
-            Some(part) => {
-                let bytes = part.end - part.start;
-                ReplyBody::shared(reader.narrow(part), Some(bytes))
-            }
-            None => ReplyBody::shared(reader, head.bytes),
-        })
-    }
-}
-
-/// An answer that is the origin's own, for this request alone.
-fn passed(asked: &Asked<'_>, response: Response<OriginBody>, reason: Forwarded) -> Reply {
-    let (parts, body) = response.into_parts();
-    let mut fields = fields::forwarded(&parts.headers, asked.policy);
-    let status = Some(parts.status);
-    let outcome = Handled::Forwarded { reason, status, stored: false, collapsed: false };
-    fields.append("cache-status", CacheStatus { outcome, ttl: None, detail: None }.value());
-    reply::new(parts.status, fields, ReplyBody::passed(body))
-}
-
-/// A whole response, wherever its body is: what a client gets of it is decided by its fields.
-struct Whole<'a> {
-    status: StatusCode,
-    fields: &'a HeaderMap,
-    validators: &'a Validators,
-    bytes: Option<u64>,
-}
-
-impl Whole<'_> {
-    /// RFC 9110 §13.2.2: conditions first, then the range.
-    fn answer(
-        &self,
-        asked: &Asked<'_>,
-        now: SystemTime,
-        age: Option<u64>,
-        cache_status: CacheStatus,
-        body: impl FnOnce(Option<Range<u64>>) -> ReplyBody,
-    ) -> Reply {
-        let request = RequestFacts { method: &asked.method, headers: &asked.client };
-        let (status, mut fields, body) =
-            if self.validators.answer(&request, self.status, now) == Answer::NotModified {
-                (StatusCode::NOT_MODIFIED, conditional::not_modified_fields(self.fields), ReplyBody::empty())
-            } else if asked.method == Method::HEAD {
-                let mut fields = self.fields.clone();
-                fields.extend(self.bytes.map(|bytes| (header::CONTENT_LENGTH, bytes.into())));
-                (self.status, fields, ReplyBody::empty())
-            } else {
-                self.part(&request, now, body)
-            };
-        fields.extend(age.map(|age| (header::AGE, age.into())));
-        fields.append("cache-status", cache_status.value());
-        reply::new(status, fields, body)
-    }
-
-    /// What Range asks for, or all. Several ranges get all: RFC 9110 §14.2 lets a server ignore the field.
-    fn part(
-        &self,
-        request: &RequestFacts<'_>,
-        now: SystemTime,
-        body: impl FnOnce(Option<Range<u64>>) -> ReplyBody,
-    ) -> (StatusCode, HeaderMap, ReplyBody) {
-        let Some(length) = self.bytes else { return (self.status, self.fields.clone(), body(None)) };
-        match range::select(request, self.status, self.validators, length, now) {
-            Selected::Full | Selected::Several(_) => (self.status, self.fields.clone(), body(None)),
-            Selected::Single(part) => {
-                let mut fields = self.fields.clone();
-                fields.insert(header::CONTENT_RANGE, range::content_range(&part, length));
-                (StatusCode::PARTIAL_CONTENT, fields, body(Some(part)))
-            }
-            Selected::Unsatisfiable => {
-                let mut fields = HeaderMap::new();
-                fields.insert(header::CONTENT_RANGE, range::content_range_unsatisfied(length));
-                fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-                (StatusCode::RANGE_NOT_SATISFIABLE, fields, ReplyBody::empty())
-            }
-        }
     }
 }

@@ -8,10 +8,14 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ReplyBody;
 use super::gate::Refusal;
+use super::request_id::X_REQUEST_ID;
 use crate::cache::Failure;
 
 /// An answer on its way to a client.
 pub type Reply = Response<ReplyBody>;
+
+/// The methods that are taken everywhere, as Allow lists them.
+pub const ALLOWED: &str = "GET, HEAD";
 
 /// An answer with the given head and body.
 pub fn new(status: StatusCode, fields: HeaderMap, body: ReplyBody) -> Reply {
@@ -24,7 +28,7 @@ pub fn new(status: StatusCode, fields: HeaderMap, body: ReplyBody) -> Reply {
 /// The answer to a request that the gate, or a route, does not let through.
 pub fn refusal(refusal: &Refusal, allow: &str) -> Reply {
     let mut reply = ours(refusal.status(), refusal.as_str(), refusal.message());
-    if *refusal == Refusal::Method {
+    if refusal.status() == StatusCode::METHOD_NOT_ALLOWED {
         reply.headers_mut().insert(header::ALLOW, field(allow));
     }
     if refusal.closes() {
@@ -62,10 +66,24 @@ pub fn client_fault(status: StatusCode, message: &str) -> Reply {
     reply
 }
 
+/// The answer where the client wants nothing but what is stored, and nothing usable is (RFC 9111 §5.2.1.7).
+pub fn only_if_cached() -> Reply {
+    let message = "Nothing usable is stored, and the request says only-if-cached.";
+    ours(StatusCode::GATEWAY_TIMEOUT, "only-if-cached", message.to_owned())
+}
+
+/// Names the request in its answer, and in the body of an error of ours.
+pub fn name(reply: &mut Reply, request_id: &HeaderValue) {
+    reply.headers_mut().insert(X_REQUEST_ID, request_id.clone());
+    if let Ok(request_id) = request_id.to_str() {
+        reply.body_mut().add_line(&format!("Request: {request_id}\n"));
+    }
+}
+
 /// The answer to `OPTIONS *`: what the server as a whole takes (RFC 9110 §9.3.7).
 pub fn options() -> Reply {
     let mut reply = new(StatusCode::NO_CONTENT, HeaderMap::new(), ReplyBody::empty());
-    reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
     reply.headers_mut().insert("cache-status", HeaderValue::from_static("Freshet; detail=options"));
     reply
 }

@@ -137,6 +137,11 @@ impl Validators {
         }
     }
 
+    /// The entity tag, if it is a strong one: what two parts must share to be combined (RFC 9111 §3.4).
+    pub fn strong_tag(&self) -> Option<&HeaderValue> {
+        self.etag.as_ref().filter(|_| self.tag().is_some_and(|tag| !tag.weak))
+    }
+
     /// Whether a HEAD's 200 describes this response: nothing that it names differs (RFC 9111 §4.3.5).
     pub(super) fn described_by(&self, update: &Validators) -> bool {
         let same_tag = update.etag.is_none() || update.etag == self.etag;

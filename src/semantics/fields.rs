@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::cache_control::ResponseDirectives;
 use super::policy::{Forwarding, Policy, SetCookie};
@@ -101,6 +101,27 @@ pub fn stored(
     fields
 }
 
+/// The fields that `no-cache` and `private` keep out of the store: the client that the response was made for gets
+/// them all the same (RFC 9111 §5.2.2.4, §5.2.2.7).
+pub fn withheld(headers: &HeaderMap, directives: &ResponseDirectives, policy: &Policy) -> HeaderMap {
+    let named = [directives.no_cache.fields(), directives.private.fields()].concat();
+    if named.is_empty() {
+        return HeaderMap::new();
+    }
+    let passed = end_to_end(headers).into_iter();
+    let mut last = None;
+    let mut withheld = HeaderMap::new();
+    for (name, value) in passed {
+        last = name.or(last);
+        let name = last.as_ref().filter(|name| named.contains(name));
+        withheld.extend(name.map(|name| (name.clone(), value)));
+    }
+    if policy.set_cookie == SetCookie::Strip {
+        withheld.remove(header::SET_COOKIE);
+    }
+    withheld
+}
+
 /// The same fields with values of their own, in one allocation. As they arrive, values are slices of a
 /// connection's read buffer: stored so, a few bytes would keep many thousand.
 pub fn detached(fields: &HeaderMap) -> HeaderMap {
@@ -129,6 +150,17 @@ pub fn forwarded(headers: &HeaderMap, policy: &Policy) -> HeaderMap {
         fields.remove(header::SET_COOKIE);
     }
     fields
+}
+
+/// What a client is told of a cached answer: the route's own Cache-Control in place of the origin's, if it has
+/// one. A lifetime of the route's own begins at the client, so Age and Date, which would end it early, and Expires
+/// go. Errors keep what their origin says: a browser is not to keep one for longer.
+pub fn tell(fields: &mut HeaderMap, status: StatusCode, policy: &Policy) {
+    let Some(value) = policy.browser.as_ref().filter(|_| status.as_u16() < 400) else { return };
+    fields.insert(header::CACHE_CONTROL, value.clone());
+    for name in [header::EXPIRES, header::PRAGMA, header::AGE, header::DATE] {
+        fields.remove(name);
+    }
 }
 
 /// The one length that a response states. Nothing where a transfer coding frames it, or lengths differ.
@@ -272,6 +304,51 @@ mod tests {
         }
         policy.set_cookie = SetCookie::Strip;
         assert_fields(&forwarded(&table::headers("Set-Cookie: a=b // A: 1"), &policy), "A: 1", "strip");
+    }
+
+    #[test]
+    fn a_client_is_told_the_routes_own_cache_control_but_of_errors() {
+        let stored =
+            "Cache-Control: max-age=9 // Expires: @9 // Date: @0 // Age: 3 // Pragma: a // ETag: \"a\"";
+        for [browser, status, expected] in table::rows(
+            r#"
+            no-cache   | 200 | Cache-Control: no-cache // ETag: "a"
+            max-age=60 | 206 | Cache-Control: max-age=60 // ETag: "a"
+            max-age=60 | 304 | Cache-Control: max-age=60 // ETag: "a"
+            max-age=60 | 301 | Cache-Control: max-age=60 // ETag: "a"
+            max-age=60 | 404 | as it came
+            max-age=60 | 503 | as it came
+            origin     | 200 | as it came
+            "#,
+        ) {
+            let browser = (browser != "origin").then(|| HeaderValue::from_str(browser).unwrap());
+            let policy = Policy { browser, ..Policy::image() };
+            let mut fields = table::headers(stored);
+            tell(&mut fields, StatusCode::from_bytes(status.as_bytes()).unwrap(), &policy);
+            let expected = if expected == "as it came" { stored } else { expected };
+            assert_fields(&fields, expected, status);
+        }
+    }
+
+    #[test]
+    fn what_is_withheld_from_the_store_is_the_leaders_alone() {
+        for [headers, expected] in table::rows(
+            r#"
+            Cache-Control: private="a, B" // A: 1 // B: 2 // C: 3     | A: 1 // B: 2
+            Cache-Control: no-cache="a" // A: 1 // A: 2               | A: 1 // A: 2
+            Cache-Control: private="a", no-cache="b" // A: 1 // B: 2  | A: 1 // B: 2
+            Cache-Control: private="connection" // Connection: A // A: 1 |
+            Cache-Control: max-age=1 // A: 1                          |
+            "#,
+        ) {
+            let headers = table::headers(headers);
+            let directives = ResponseDirectives::read(&headers);
+            assert_fields(
+                &withheld(&headers, &directives, &Policy::rfc()),
+                expected,
+                &table::shown(&headers),
+            );
+        }
     }
 
     #[test]

@@ -59,8 +59,10 @@ pub struct Fill {
     pub selection: Selection,
     /// What it is compared by.
     pub validators: Validators,
-    /// The fields to store and to replay. Content-Length and Age are made for each answer.
+    /// The fields to store and to replay. Content-Length, a part's Content-Range and Age are made for each answer.
     pub fields: HeaderMap,
+    /// The fields that are not stored, for the client that the response was made for.
+    pub withheld: HeaderMap,
     /// The place of its body in the whole, for a 206.
     pub part: Option<Part>,
 }
@@ -99,13 +101,18 @@ fn fill(
     if status == StatusCode::PARTIAL_CONTENT && part.is_none() {
         return Err(NotStorable::Part);
     }
-    let fields = fields::detached(&fields::stored(headers, &stated.directives, policy, response_wall));
+    let mut fields = fields::stored(headers, &stated.directives, policy, response_wall);
+    if part.is_some() {
+        fields.remove(http::header::CONTENT_RANGE); // With any other status it means nothing (RFC 9110 §14.4).
+    }
+    let fields = fields::detached(&fields);
     let validators = Validators::read(&fields, response_wall);
     let freshness = Freshness::new(status, headers, &stated, policy, response_wall, age_at_store);
     if validators.is_empty() && freshness.needs_validation_from_the_start() {
         return Err(NotStorable::NeverUsable);
     }
-    Ok(Fill { freshness, selection, validators, fields, part })
+    let withheld = fields::withheld(headers, &stated.directives, policy);
+    Ok(Fill { freshness, selection, validators, fields, withheld, part })
 }
 
 /// A stored response that the origin was asked about.
@@ -124,6 +131,8 @@ pub struct Held<'a> {
 pub enum Confirmation {
     /// 304 (RFC 9111 §4.3.3).
     NotModified,
+    /// 206 with what a stored part lacks (RFC 9111 §3.4).
+    Part,
     /// 200 to a HEAD, while the stored response has a body of this many bytes (RFC 9111 §4.3.5).
     Head {
         /// Length of the stored body.
@@ -158,8 +167,8 @@ impl Renewal {
     }
 }
 
-/// Decides what a 304, or a HEAD's 200, with the fields `update` means for a stored response
-/// (RFC 9111 §3.2, §4.3.4, §4.3.5). `req_headers` as for [`plan`].
+/// Decides what a 304, a 206 or a HEAD's 200 with the fields `update` means for a stored response
+/// (RFC 9111 §3.2, §3.4, §4.3.4, §4.3.5). `req_headers` as for [`plan`].
 pub fn renew(
     req_headers: &HeaderMap,
     held: &Held<'_>,
@@ -172,6 +181,10 @@ pub fn renew(
     let stated_now = Validators::read(update, response_wall);
     let confirmed = match confirmation {
         Confirmation::NotModified => held.validators.confirmed_by(&stated_now),
+        Confirmation::Part => {
+            let tag = held.validators.strong_tag();
+            tag.is_some() && tag == stated_now.strong_tag()
+        }
         Confirmation::Head { body_bytes } => {
             let same_length = fields::content_length(update).is_none_or(|length| length == body_bytes);
             same_length && held.validators.described_by(&stated_now)
@@ -272,6 +285,29 @@ mod tests {
         ) {
             let found = renewal(stored, update, Confirmation::NotModified, &Policy::image());
             assert_eq!(found, expected, "{update}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_combined_with_another_of_the_same_strong_tag_alone() {
+        for [stored, update, expected] in table::rows(
+            r#"
+            ETag: "a"    | ETag: "a" // Cache-Control: max-age=9 // Content-Range: bytes 5-9/10  | 9 0
+            ETag: "a"    | ETag: "b"                                                            | mismatch
+            ETag: W/"a"  | ETag: W/"a"                                                          | mismatch
+            ETag: "a"    | ETag: W/"a"                                                          | mismatch
+            ETag: "a"    | Date: @0                                                             | mismatch
+            ETag: a      | ETag: a                                                              | mismatch
+            Last-Modified: @-900 | Last-Modified: @-900                                         | mismatch
+            ETag: "a"    | ETag: "a" // Cache-Control: no-store                                 | spent no-store
+            "#,
+        ) {
+            let stored = format!("{stored} // Cache-Control: max-age=2 // Date: @-50");
+            assert_eq!(
+                renewal(&stored, update, Confirmation::Part, &Policy::rfc()),
+                expected,
+                "{stored} {update}"
+            );
         }
     }
 

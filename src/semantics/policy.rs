@@ -186,7 +186,7 @@ impl Policy {
         match status.as_u16() {
             404 | 410 | 500..=599 => self.error_lifetime,
             400.. => None,
-            _ => self.lifetime_default,
+            _ => self.lifetime_default.or(self.lifetime_min),
         }
     }
 }

@@ -186,6 +186,60 @@ impl Part {
     pub fn covers(&self, wanted: &Range<u64>) -> bool {
         self.range.start <= wanted.start && wanted.end <= self.range.end
     }
+
+    /// Whether it holds all that a request selects of the whole. That nothing can be selected is known of it too.
+    pub fn answers(&self, selected: &Selected) -> bool {
+        match selected {
+            Selected::Full => false,
+            Selected::Single(range) => self.covers(range),
+            Selected::Several(ranges) => ranges.iter().all(|range| self.covers(range)),
+            Selected::Unsatisfiable => true,
+        }
+    }
+
+    /// What is to be asked for so that it and this part answer a request. Nothing where two gaps would be left, or
+    /// one between the two: they are not combined (RFC 9111 §3.4).
+    pub fn completed_for(&self, selected: &Selected) -> Option<Completion> {
+        let wanted = match selected {
+            Selected::Full => 0..self.complete,
+            Selected::Single(range) => range.clone(),
+            Selected::Several(_) | Selected::Unsatisfiable => return None,
+        };
+        let held = &self.range;
+        let union = held.start.min(wanted.start)..held.end.max(wanted.end);
+        let missing = match (union.start < held.start, held.end < union.end) {
+            (true, false) if held.start <= wanted.end => union.start..held.start,
+            (false, true) if wanted.start <= held.end => held.end..union.end,
+            _ => return None,
+        };
+        Some(Completion { missing, combined: Part { range: union, complete: self.complete } })
+    }
+}
+
+/// A part's completion by another part beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// What the origin is asked for.
+    pub missing: Range<u64>,
+    /// What is held then.
+    pub combined: Part,
+}
+
+impl Completion {
+    /// The value of Range that asks for what is missing; open where that is the rest.
+    pub fn range(&self) -> HeaderValue {
+        let Range { start, end } = self.missing;
+        let text = match end == self.combined.complete {
+            true => format!("bytes={start}-"),
+            false => format!("bytes={start}-{}", end - 1),
+        };
+        HeaderValue::try_from(text).expect("digits and marks are a field value")
+    }
+
+    /// Whether `part` is what was missing.
+    pub fn is(&self, part: &Part) -> bool {
+        part.range == self.missing && part.complete == self.combined.complete
+    }
 }
 
 #[cfg(test)]
@@ -335,6 +389,47 @@ mod tests {
         let part = Part { range: 4..10, complete: 10 };
         assert!(part.covers(&(4..10)) && part.covers(&(6..9)));
         assert!(!part.covers(&(3..5)) && !part.covers(&(9..11)));
+    }
+
+    #[test]
+    fn a_part_answers_what_it_holds_and_is_completed_where_one_gap_is_left() {
+        for [held, request, expected] in table::rows(
+            "
+            0-4/10 | bytes=0-4     | held
+            0-4/10 | bytes=1-2     | held
+            0-4/10 | bytes=0-1,3-4 | held
+            0-4/10 | bytes=10-     | held
+            4-9/10 | bytes=-6      | held
+            4-9/10 | bytes=5-      | held
+            0-4/10 | bytes=0-1,5-6 | whole
+            0-4/10 | bytes=        | bytes=5- 0..10
+            0-4/10 | bytes=5-9     | bytes=5- 0..10
+            0-4/10 | bytes=5-6     | bytes=5-6 0..7
+            0-4/10 | bytes=2-6     | bytes=5-6 0..7
+            0-4/10 | bytes=-1      | whole
+            0-4/10 | bytes=6-7     | whole
+            5-9/10 | bytes=        | bytes=0-4 0..10
+            5-9/10 | bytes=3-      | bytes=3-4 3..10
+            5-9/10 | bytes=0-4     | bytes=0-4 0..10
+            5-9/10 | bytes=0-3     | whole
+            3-5/10 | bytes=        | whole
+            3-5/10 | bytes=2-6     | whole
+            3-5/10 | bytes=2-3     | bytes=2-2 2..6
+            ",
+        ) {
+            let part = Part::read(&table::headers(&format!("Content-Range: bytes {held}"))).unwrap();
+            let selected = ranges(request.as_bytes(), part.complete);
+            let found = match part.completed_for(&selected) {
+                _ if part.answers(&selected) => "held".to_owned(),
+                None => "whole".to_owned(),
+                Some(completion) => {
+                    let range = &completion.combined.range;
+                    assert!(completion.combined.answers(&selected) || *range == (0..part.complete));
+                    format!("{} {}..{}", completion.range().to_str().unwrap(), range.start, range.end)
+                }
+            };
+            assert_eq!(found, expected, "{held} asked for {request}");
+        }
     }
 
     proptest! {

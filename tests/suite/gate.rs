@@ -52,7 +52,7 @@ fn refused_requests_never_reach_the_origin() {
         ("space before the colon",     400, format!("GET /a HTTP/1.1\r\n{h}X : a\r\n\r\n")),
         ("folded field",               400, format!("GET /a HTTP/1.1\r\n{h}X: a\r\n b\r\n\r\n")),
         ("TRACE",                      405, format!("TRACE /a HTTP/1.1\r\n{h}\r\n")),
-        ("CONNECT",                    400, format!("CONNECT img.test:80 HTTP/1.1\r\n{h}\r\n")),
+        ("CONNECT",                    405, format!("CONNECT img.test:80 HTTP/1.1\r\n{h}\r\n")),
     ];
     for (what, status, request) in table {
         let mut client = freshet.client();
@@ -64,7 +64,7 @@ fn refused_requests_never_reach_the_origin() {
             assert!(client.is_closed(), "{what}: the connection stays open");
         }
     }
-    assert_eq!(origin.count(), 0, "{:?}", origin.seen());
+    assert_eq!(origin.connections(), 0, "{:?}", origin.seen());
     assert_eq!(freshet.get("/a").status, 200, "and then a good request works");
 }
 
@@ -87,57 +87,33 @@ fn fat_get_smuggles_nothing() {
 
 #[test]
 fn fields_that_are_no_part_of_the_key_never_reach_the_origin() {
-    const NAMES: [&str; 22] = [
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-forwarded-port",
-        "x-forwarded-scheme",
-        "x-forwarded-server",
-        "forwarded",
-        "x-host",
-        "x-original-url",
-        "x-rewrite-url",
-        "x-http-method-override",
-        "x-wap-profile",
-        "cookie",
-        "authorization",
-        "range",
-        "if-range",
-        "if-none-match",
-        "user-agent",
-        "x_forwarded_for",
-        "accept-language",
-        "te",
-        "proxy-authorization",
-        "upgrade",
+    #[rustfmt::skip]
+    const NAMES: [&str; 64] = [
+        "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-scheme", "x-forwarded-server",
+        "x-forwarded-for", "x-forwarded-prefix", "x-forwarded-ssl", "x-forwarded-by", "x-forwarded", "forwarded",
+        "x-host", "x-http-host-override", "x-original-host", "x-original-url", "x-rewrite-url", "x-override-url",
+        "x-url-scheme", "x-http-method-override", "x-http-method", "x-method-override", "x-wap-profile", "x-real-ip",
+        "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-remote-addr", "x-proxy-url", "x-request-uri",
+        "x-original-uri", "x-forwarded-path", "x-amz-website-redirect-location", "x-amz-server-side-encryption",
+        "x-oss-x-oss-process", "x-trace-id", "x-request-id", "traceparent", "cdn-loop", "front-end-https", "base-url",
+        "cookie", "authorization", "range", "if-range", "if-none-match", "if-match", "if-modified-since", "user-agent",
+        "x_forwarded_for", "accept-language", "accept-charset", "accept-encoding", "te", "proxy-authorization",
+        "upgrade", "origin", "referer", "cache-control", "pragma", "max-forwards", "save-data", "dpr", "width", "content-type",
     ];
     let origin = Origin::new(|_| image("body"));
     let freshet = Freshet::before(&origin);
     for (at, name) in NAMES.iter().enumerate() {
         let target = format!("/{at}.jpg");
-        assert_eq!(freshet.get_with(&target, &[(name, "canary")]).status, 200, "{name}");
+        let odd = freshet.get_with(&target, &[(name, "canary")]);
+        assert_eq!(odd.status, 200, "{name}");
+        let plain = freshet.get(&target);
+        assert!(plain.is_hit() && plain.text() == odd.text(), "{name}: {plain:?}");
     }
     for seen in origin.seen() {
         assert!(!format!("{seen:?}").contains("canary"), "{seen:?}");
         assert_eq!(seen.field("host"), Some(&*origin.address.to_string()), "{seen:?}");
         assert!(seen.field("via").is_some_and(|via| via.starts_with("1.1 freshet-")), "{seen:?}");
     }
-}
-
-#[test]
-fn accept_classes_are_few_however_many_spellings_come() {
-    let origin = Origin::new(|seen| {
-        let fields = [("content-type", "image/png"), ("cache-control", "max-age=60"), ("vary", "Accept")];
-        let body = seen.field("accept").unwrap_or("none");
-        vec![crate::support::origin::Step::Send(crate::support::origin::answer("200 OK", &fields, body))]
-    });
-    let freshet = Freshet::before(&origin);
-    let mut client = freshet.client();
-    for at in 0..500 {
-        let accept = format!("image/x-{at}, text/{at};q=0.{at}, image/webp;q=0.{}", at % 10);
-        assert_eq!(client.request("GET", HOST, "/a.png", &[("accept", &accept)]).status, 200);
-    }
-    assert!(origin.count() <= 8, "{} fetches", origin.count());
 }
 
 #[test]
@@ -184,42 +160,6 @@ fn pipelined_requests_are_answered_in_order() {
     for at in 0..100 {
         assert_eq!(client.answer(false).unwrap().text(), format!("/{at}.jpg"));
     }
-}
-
-#[test]
-fn slow_clients_are_cut_off_in_every_phase() {
-    let body = vec![0u8; 8 << 20];
-    let origin = Origin::new(move |_| image(&body));
-    let times = "[proxy]\nheader_timeout = \"300ms\"\nidle_timeout = \"400ms\"\nbody_timeout = \"300ms\"\n\
-                 write_timeout = \"400ms\"\n[[routes]]\nmethods = [\"POST\"]\n";
-    let freshet = Freshet::with(&origin, times);
-    for (what, bytes) in [
-        ("nothing", ""),
-        ("half a head", "GET /a HTTP/1.1\r\nHost: im"),
-        ("a prefix of another protocol", "PRI * H"),
-    ] {
-        let mut client = freshet.client();
-        client.send(bytes);
-        assert!(
-            client.answer(false).is_none_or(|answer| answer.status == 400 || answer.status == 408),
-            "{what}"
-        );
-    }
-    let mut idle = freshet.client();
-    assert_eq!(idle.request("HEAD", HOST, "/a", &[]).status, 200);
-    assert!(idle.is_closed(), "a connection that waits for too long");
-
-    let mut body = freshet.client();
-    body.send(format!("POST /a HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 100\r\n\r\nhalf"));
-    assert_eq!(body.answer(false).map(|answer| answer.status), Some(408));
-
-    let mut reader = freshet.client();
-    reader.send(crate::support::client::request("GET", HOST, "/a", &[]));
-    crate::support::wait_until("the stalled reader is cut off", || {
-        // Its socket is still open here; the server's side is gone when a write of ours is answered by a reset.
-        let mut probe = &reader.socket;
-        std::io::Write::write_all(&mut probe, b"x").is_err()
-    });
 }
 
 #[test]

@@ -1,17 +1,23 @@
 //! Freshet over real sockets, from outside.
 #![allow(clippy::unwrap_used)] // A test that can't go on says so by panicking.
 
+mod broken_origins;
 mod caching;
 mod clients;
 mod command_line;
 mod conformance;
 mod durability;
+mod fat_get;
 mod gate;
+mod hostile_framing;
+mod hostile_keys;
 mod https_origin;
 mod interim;
+mod keep_alive_race;
 mod oracle;
 mod origins;
 mod purging;
+mod slow_clients;
 mod stopping;
 mod streaming;
 mod support;

@@ -229,8 +229,9 @@ impl Judge<'_> {
         let answered = self.answer.field(ANSWERED);
         // A 304 of ours leaves fields out.
         let named = answered == Some(&named.to_string()) || (self.answer.status == 304 && answered.is_none());
-        // A stored response that a 304 renewed has the 304's number and the first one's body.
-        let renewed_before = self.case.steps[..self.at].iter().any(|step| step.script.status == 304);
+        // A stored response that a 304 or a HEAD renewed has the renewal's number and the first one's body.
+        let renews = |step: &Step| step.script.status == 304 || step.method == "HEAD";
+        let renewed_before = self.case.steps[..self.at].iter().any(renews);
         holds(named || renewed_before, || format!("step {answered:?} answered; {}", self.shown()))?;
         let script = &self.case.steps[step - 1].script;
         let stated = |wanted: &dyn Fn(&Wanted) -> bool| expected.wanted.iter().any(wanted);

@@ -8,6 +8,8 @@ use super::origin::PATIENCE;
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
+    /// The first word of the status line.
+    pub version: String,
     pub status: u16,
     /// (lower-case name, value), in order.
     pub fields: Vec<(String, String)>,
@@ -104,12 +106,13 @@ impl Client {
         let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
         let head = String::from_utf8_lossy(&head).into_owned();
         let mut lines = head.trim_end().split("\r\n");
-        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let mut words = lines.next()?.split(' ');
+        let (version, status) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
         let fields = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        Some(Answer { status, fields, body: Vec::new(), complete: true, interim: Vec::new() })
+        Some(Answer { version, status, fields, body: Vec::new(), complete: true, interim: Vec::new() })
     }
 
     /// Reads at least `count` bytes of what follows a head.

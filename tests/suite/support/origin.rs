@@ -19,6 +19,8 @@ pub struct Seen {
     pub connection: usize,
     pub method: String,
     pub target: String,
+    /// The third word of the request line.
+    pub version: String,
     /// (lower-case name, value), in order.
     pub fields: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -31,6 +33,7 @@ impl Seen {
 }
 
 /// One step of an answer.
+#[derive(Clone)]
 pub enum Step {
     Send(Vec<u8>),
     /// The same bytes again and again, until the other side has enough.
@@ -79,6 +82,7 @@ type Script = dyn Fn(&Seen) -> Vec<Step> + Send + Sync;
 pub struct Origin {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -88,18 +92,19 @@ impl Origin {
         let address = listener.local_addr().unwrap();
         let (seen, stopped) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (record, ended, script) = (seen.clone(), stopped.clone(), Arc::new(script));
-        let connections = AtomicUsize::new(0);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
         std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
                 if ended.load(Ordering::SeqCst) {
                     return;
                 }
-                let connection = connections.fetch_add(1, Ordering::SeqCst);
+                let connection = counted.fetch_add(1, Ordering::SeqCst);
                 let (record, script) = (record.clone(), script.clone());
                 std::thread::spawn(move || serve(socket, connection, &record, &*script));
             }
         });
-        Origin { address, seen, stopped }
+        Origin { address, seen, connections, stopped }
     }
 
     /// Every request so far.
@@ -109,6 +114,11 @@ impl Origin {
 
     pub fn count(&self) -> usize {
         self.seen.lock().unwrap().len()
+    }
+
+    /// Connections so far: where there was none, not a byte has come.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 }
 
@@ -159,6 +169,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
     reader.read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
     let mut words = line.split_ascii_whitespace();
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let version = words.next().unwrap_or_default().to_owned();
     let mut fields = Vec::new();
     loop {
         let mut line = String::new();
@@ -170,12 +181,31 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
         let (name, value) = line.split_once(':')?;
         fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut seen = Seen { number: 0, connection: 0, method, target, fields, body: Vec::new() };
+    let mut seen = Seen { number: 0, connection: 0, method, target, version, fields, body: Vec::new() };
     if let Some(length) = seen.field("content-length") {
         seen.body = vec![0; length.parse().ok()?];
         reader.read_exact(&mut seen.body).ok()?;
+    } else if seen.field("transfer-encoding").is_some() {
+        while let size @ 1.. = read_chunk_size(reader)? {
+            let mut chunk = vec![0; size + 2];
+            reader.read_exact(&mut chunk).ok()?;
+            seen.body.extend(&chunk[..size]);
+        }
+        // Trailers are kept as fields, so that a test sees them if any comes.
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            seen.fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
     }
     Some(seen)
+}
+
+fn read_chunk_size(reader: &mut BufReader<TcpStream>) -> Option<usize> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    usize::from_str_radix(line.trim_end(), 16).ok()
 }
 
 /// A complete answer with these fields and this body.

@@ -1,0 +1,225 @@
+//! Answers made of a response, wherever its body is: in the store, in a flight, or on its way from the origin.
+//!
+//! What a client gets of a response is decided by its fields: 304 where it has it, a part where it asks for one,
+//! several parts as `multipart/byteranges` where all bytes are at hand.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
+
+use super::Proxy;
+use super::body::{ReplyBody, Segment};
+use super::origin::OriginBody;
+use super::pipeline::Asked;
+use super::reply::{self, Reply};
+use crate::cache::{Body, Head, Reader, Variant};
+use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
+use crate::semantics::conditional::{self, Answer, Validators};
+use crate::semantics::range::{self, Part, Selected};
+use crate::semantics::{RequestFacts, fields};
+
+/// A response, as far as a client may get it.
+pub struct Whole<'a> {
+    /// The status of the whole.
+    pub status: StatusCode,
+    /// Its fields.
+    pub fields: &'a HeaderMap,
+    /// What a client's copy is compared with.
+    pub validators: &'a Validators,
+    /// The length of the whole, where it is known.
+    pub bytes: Option<u64>,
+    /// What is at hand of it, where that is a part.
+    pub part: Option<&'a Part>,
+    /// Its body, where all of what is at hand is stored.
+    pub stored: Option<&'a Body>,
+}
+
+impl Proxy {
+    pub(super) fn hit(&self, asked: &Asked<'_>, variant: &Variant, detail: Option<&'static str>) -> Reply {
+        let ttl = Some(variant.freshness.ttl(self.resident(variant)));
+        self.answer_from(asked, variant, CacheStatus { outcome: Handled::Hit, ttl, detail })
+    }
+
+    pub(super) fn renewed(
+        &self,
+        asked: &Asked<'_>,
+        variant: &Variant,
+        reason: Forwarded,
+        collapsed: bool,
+    ) -> Reply {
+        let status = Some(StatusCode::NOT_MODIFIED);
+        let outcome = Handled::Forwarded { reason, status, stored: true, collapsed };
+        let ttl = Some(variant.freshness.ttl(self.resident(variant)));
+        self.answer_from(asked, variant, CacheStatus { outcome, ttl, detail: None })
+    }
+
+    /// An answer from a stored response that has what is asked for.
+    fn answer_from(&self, asked: &Asked<'_>, variant: &Variant, cache_status: CacheStatus) -> Reply {
+        let whole = Whole {
+            status: variant.status,
+            fields: &variant.fields,
+            validators: &variant.validators,
+            bytes: Some(variant.body.complete_bytes()),
+            part: variant.body.part(),
+            stored: Some(&variant.body),
+        };
+        let age = variant.freshness.age(self.resident(variant));
+        self.answer_of(&whole, asked, Some(age), cache_status, |range| {
+            ReplyBody::stored(variant.body.clone(), range.unwrap_or(0..variant.body.bytes()))
+        })
+    }
+
+    /// An answer from a response whose body is still arriving.
+    pub(super) fn shared(
+        &self,
+        asked: &Asked<'_>,
+        head: &Head,
+        reader: Reader,
+        reason: Forwarded,
+        collapsed: bool,
+    ) -> Reply {
+        let status = Some(head.origin_status);
+        let outcome = Handled::Forwarded { reason, status, stored: head.stored, collapsed };
+        let cache_status = CacheStatus { outcome, ttl: head.ttl, detail: None };
+        let whole = Whole {
+            status: head.status,
+            fields: &head.fields,
+            validators: &head.validators,
+            bytes: head.part.as_ref().map_or(head.bytes, |part| Some(part.complete)),
+            part: head.part.as_ref(),
+            stored: None,
+        };
+        let age = Some(head.age).filter(|age| *age > 0);
+        let mut reply = self.answer_of(&whole, asked, age, cache_status, |range| match range {
+            Some(range) => {
+                let bytes = range.end - range.start;
+                ReplyBody::shared(reader.narrow(range), Some(bytes))
+            }
+            None => ReplyBody::shared(reader, head.bytes),
+        });
+        if !collapsed && reply.status() != StatusCode::NOT_MODIFIED {
+            reply.headers_mut().extend(head.withheld.clone());
+        }
+        reply
+    }
+
+    /// RFC 9110 §13.2.2: conditions first, then the range. `body` is given the place in what is at hand.
+    pub(super) fn answer_of(
+        &self,
+        whole: &Whole<'_>,
+        asked: &Asked<'_>,
+        age: Option<u64>,
+        cache_status: CacheStatus,
+        body: impl FnOnce(Option<Range<u64>>) -> ReplyBody,
+    ) -> Reply {
+        let now = self.cache.clock().wall();
+        let request = RequestFacts { method: &asked.method, headers: &asked.client };
+        let (status, mut fields, body) =
+            if whole.validators.answer(&request, whole.status, now) == Answer::NotModified {
+                (StatusCode::NOT_MODIFIED, conditional::not_modified_fields(whole.fields), ReplyBody::empty())
+            } else if asked.method == Method::HEAD {
+                let mut fields = whole.fields.clone();
+                fields.extend(whole.bytes.map(|bytes| (header::CONTENT_LENGTH, bytes.into())));
+                (whole.status, fields, ReplyBody::empty())
+            } else {
+                self.ranged(whole, &request, now, body)
+            };
+        fields.extend(age.map(|age| (header::AGE, age.into())));
+        fields::tell(&mut fields, status, asked.policy);
+        fields.append("cache-status", cache_status.value());
+        reply::new(status, fields, body)
+    }
+
+    /// What Range asks for, or all that is at hand. Several ranges of what is still arriving get all of it: RFC
+    /// 9110 §14.2 lets a server ignore the field.
+    fn ranged(
+        &self,
+        whole: &Whole<'_>,
+        request: &RequestFacts<'_>,
+        now: SystemTime,
+        body: impl FnOnce(Option<Range<u64>>) -> ReplyBody,
+    ) -> (StatusCode, HeaderMap, ReplyBody) {
+        let Some(length) = whole.bytes else { return (whole.status, whole.fields.clone(), body(None)) };
+        let from = whole.part.map_or(0, |part| part.range.start);
+        let at_hand = |range: &Range<u64>| whole.part.is_none_or(|part| part.covers(range));
+        match (range::select(request, whole.status, whole.validators, length, now), whole.stored) {
+            (Selected::Single(range), _) if at_hand(&range) => {
+                let mut fields = whole.fields.clone();
+                fields.insert(header::CONTENT_RANGE, range::content_range(&range, length));
+                (StatusCode::PARTIAL_CONTENT, fields, body(Some(range.start - from..range.end - from)))
+            }
+            (Selected::Several(ranges), Some(stored)) if ranges.iter().all(at_hand) => {
+                self.several(whole, stored, &ranges, length)
+            }
+            (Selected::Unsatisfiable, _) => {
+                let mut fields = HeaderMap::new();
+                fields.insert(header::CONTENT_RANGE, range::content_range_unsatisfied(length));
+                fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                (StatusCode::RANGE_NOT_SATISFIABLE, fields, ReplyBody::empty())
+            }
+            // A part that its origin chose to send for a range that selects another: with its own place.
+            (_, _) => match whole.part {
+                None => (whole.status, whole.fields.clone(), body(None)),
+                Some(part) => {
+                    let mut fields = whole.fields.clone();
+                    fields.insert(header::CONTENT_RANGE, range::content_range(&part.range, length));
+                    (StatusCode::PARTIAL_CONTENT, fields, body(None))
+                }
+            },
+        }
+    }
+
+    /// `multipart/byteranges` (RFC 9110 §14.6). Each part costs a head of about a hundred bytes; there are at most
+    /// `RANGES_MAX`, and together they hold no more bytes than the whole.
+    fn several(
+        &self,
+        whole: &Whole<'_>,
+        stored: &Body,
+        ranges: &[Range<u64>],
+        length: u64,
+    ) -> (StatusCode, HeaderMap, ReplyBody) {
+        let from = whole.part.map_or(0, |part| part.range.start);
+        let number = self.boundaries.fetch_add(1, Ordering::Relaxed);
+        let boundary = format!("{}-{number:x}", self.pseudonym);
+        let mut segments = Vec::with_capacity(2 * ranges.len() + 1);
+        for (at, range) in ranges.iter().enumerate() {
+            let mut head = Vec::new();
+            head.extend_from_slice(if at == 0 { b"--" } else { b"\r\n--" });
+            head.extend_from_slice(boundary.as_bytes());
+            if let Some(kind) = whole.fields.get(header::CONTENT_TYPE) {
+                head.extend_from_slice(b"\r\nContent-Type: ");
+                head.extend_from_slice(kind.as_bytes());
+            }
+            head.extend_from_slice(b"\r\nContent-Range: ");
+            head.extend_from_slice(range::content_range(range, length).as_bytes());
+            head.extend_from_slice(b"\r\n\r\n");
+            segments.push(Segment::Text(head.into()));
+            segments.push(Segment::Stored(range.start - from..range.end - from));
+        }
+        segments.push(Segment::Text(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
+        let mut fields = whole.fields.clone();
+        let kind = HeaderValue::try_from(format!("multipart/byteranges; boundary={boundary}"));
+        fields.insert(header::CONTENT_TYPE, kind.expect("made of letters, digits and hyphens"));
+        fields.remove(header::CONTENT_RANGE); // Each part has its own; one of the origin's means nothing.
+        (StatusCode::PARTIAL_CONTENT, fields, ReplyBody::several(stored.clone(), segments))
+    }
+}
+
+/// An answer that is the origin's own, for this request alone; `detail` says why.
+pub fn passed(
+    asked: &Asked<'_>,
+    response: Response<OriginBody>,
+    reason: Forwarded,
+    detail: &'static str,
+) -> Reply {
+    let (parts, body) = response.into_parts();
+    let mut fields = fields::forwarded(&parts.headers, asked.policy);
+    let status = Some(parts.status);
+    let outcome = Handled::Forwarded { reason, status, stored: false, collapsed: false };
+    fields.append("cache-status", CacheStatus { outcome, ttl: None, detail: Some(detail) }.value());
+    reply::new(parts.status, fields, ReplyBody::passed(body))
+}
