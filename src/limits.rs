@@ -33,6 +33,8 @@ pub const RESPONSE_FIELDS_MAX: usize = 100;
 pub const FETCH_QUEUE_MAX: usize = 1024;
 /// Most interim (1xx) responses before the final one.
 pub const INTERIM_RESPONSES_MAX: usize = 16;
+/// Bytes of them that wait for one client; what is over it is not passed on.
+pub const INTERIM_BYTES_MAX: usize = 16 * 1024;
 
 /// Hard maximum of `cache.object_max_bytes`; an entry's weight is counted in 32 bits by the store.
 pub const OBJECT_BYTES_MAX: u64 = 1024 * 1024 * 1024;

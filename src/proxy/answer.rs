@@ -218,6 +218,7 @@ impl Proxy {
         let mut fields = whole.fields.clone();
         let kind = HeaderValue::try_from(format!("multipart/byteranges; boundary={boundary}"));
         fields.insert(header::CONTENT_TYPE, kind.expect("made of letters, digits and hyphens"));
+        fields.remove(header::CONTENT_RANGE); // Each part has its own; one of the origin's means nothing.
         (StatusCode::PARTIAL_CONTENT, fields, ReplyBody::several(stored.clone(), segments))
     }
 }

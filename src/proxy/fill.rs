@@ -11,6 +11,7 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
+use super::interim::Offers;
 use super::origin::{Framing, OriginBody};
 use super::{Proxy, Site};
 use crate::cache::{Body, Commit, Failure, Head, Landing, Lead, Lookup, Variant};
@@ -37,6 +38,8 @@ pub struct Errand {
     pub wanted: RequestDirectives,
     /// The name of the request that led.
     pub request_id: HeaderValue,
+    /// Where interim responses go: to the client that led.
+    pub interim: Option<Offers>,
 }
 
 /// A response that can't be shared, and why it is not stored.
@@ -137,7 +140,8 @@ impl Fill {
     }
 
     async fn exchange(&self, asked: HeaderMap) -> Result<Response<OriginBody>, Failure> {
-        let ask = self.proxy.ask(Method::GET, self.lead.key(), asked);
+        let mut ask = self.proxy.ask(Method::GET, self.lead.key(), asked);
+        ask.interim = self.errand.interim.clone();
         self.proxy.exchange(&self.errand.site, ask, &self.errand.request_id).await
     }
 
@@ -515,6 +519,7 @@ mod tests {
                 policy: policy.clone(),
                 wanted: RequestDirectives::default(),
                 request_id: HeaderValue::from_static("test"),
+                interim: None,
             };
             Fill::new(proxy.clone(), errand, lead, handed_over)
         };

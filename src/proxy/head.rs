@@ -8,6 +8,7 @@ use super::Proxy;
 use super::answer::Whole;
 use super::body::ReplyBody;
 use super::fill::{self, stands_in_for};
+use super::interim::Open;
 use super::origin::OriginBody;
 use super::pipeline::{Asked, Outcome};
 use super::reply::Reply;
@@ -31,7 +32,9 @@ impl Proxy {
             Lookup::OtherVariants | Lookup::Absent => None,
         };
         let sent = self.cache.now();
-        let ask = self.ask(Method::HEAD, &asked.key, asked.forwarded.clone());
+        let open = asked.open_interim().await;
+        let mut ask = self.ask(Method::HEAD, &asked.key, asked.forwarded.clone());
+        ask.interim = open.as_ref().map(Open::offers);
         let response = match self.exchange(asked.site, ask, asked.request_id).await {
             Ok(response) => response,
             Err(failure) => return self.failed(asked, failure),

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::{ClientBody, Fault, ReplyBody, RequestBody};
+use super::interim::{self, Interim, Open};
 use super::origin::{Ask, OriginBody};
 use super::pipeline::Outcome;
 use super::reply::{self, Reply};
@@ -28,14 +29,20 @@ impl Proxy {
         site: &Arc<Site>,
         policy: &Policy,
         request_id: &HeaderValue,
+        interim: Option<Interim>,
     ) -> (Reply, Outcome) {
+        let open = interim::open(interim.as_ref()).await;
         let (parts, incoming) = request.into_parts();
         let deadline = Instant::now() + site.total_timeout;
         let (body, report) = ClientBody::new(incoming, self.config.body_timeout, deadline);
         let mut passed = fields::passed_request(&parts.headers);
         self.add_via(&mut passed);
-        let ask =
-            Ask { method: parts.method, path_and_query: key.path_and_query().to_owned(), fields: passed };
+        let ask = Ask {
+            method: parts.method,
+            path_and_query: key.path_and_query().to_owned(),
+            fields: passed,
+            interim: open.as_ref().map(Open::offers),
+        };
         self.metrics.fetches.increment();
         // In a task of its own: what the origin was told to change is forgotten also where the client left.
         let (proxy, site, site_id) = (self.clone(), site.clone(), site.id.clone());

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use http::header::HeaderValue;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::answer::passed;
 use super::fill::{Errand, Fill, HandedOver};
+use super::interim::{self, Interim, Offers, Open};
 use super::reply::{self, Reply};
 use super::{Proxy, Site, gate};
 use crate::cache::{Failure, Join, Landing, Lead, Lookup, Variant};
@@ -42,9 +43,16 @@ pub struct Asked<'a> {
     pub wanted: RequestDirectives,
     /// Its name.
     pub request_id: &'a HeaderValue,
+    /// Where interim responses go.
+    pub interim: Option<Interim>,
 }
 
 impl Asked<'_> {
+    /// Takes interim responses from a fetch that is for this request, until the answer is made.
+    pub(super) async fn open_interim(&self) -> Option<Open> {
+        interim::open(self.interim.as_ref()).await
+    }
+
     /// Whether a stored response has all that is asked for, or says that there is nothing of it.
     fn is_held_by(&self, variant: &Arc<Variant>, wall: std::time::SystemTime) -> bool {
         let Some(part) = variant.body().part() else { return true };
@@ -69,9 +77,11 @@ pub enum Outcome {
 
 impl Proxy {
     /// Answers a request; every error is an answer too.
-    pub async fn answer(self: &Arc<Proxy>, request: Request<Incoming>) -> Reply {
+    pub async fn answer(self: &Arc<Proxy>, request: Request<Incoming>, interim: Interim) -> Reply {
+        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
+        let interim = Some(interim).filter(|_| request.version() >= Version::HTTP_11);
         let request_id = self.request_ids.name(request.headers());
-        let (mut reply, outcome) = self.serve(request, &request_id).await;
+        let (mut reply, outcome) = self.serve(request, &request_id, interim).await;
         reply::name(&mut reply, &request_id);
         self.metrics.requests.increment();
         match outcome {
@@ -91,6 +101,7 @@ impl Proxy {
         self: &Arc<Proxy>,
         request: Request<Incoming>,
         request_id: &HeaderValue,
+        interim: Option<Interim>,
     ) -> (Reply, Outcome) {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return (reply::options(), Outcome::Pass);
@@ -118,11 +129,12 @@ impl Proxy {
                     forwarded,
                     wanted,
                     request_id,
+                    interim,
                 };
                 self.cached(&asked).await
             }
             ref method if route.passes(method) => {
-                self.pass(request, located.key, site, &route.policy, request_id).await
+                self.pass(request, located.key, site, &route.policy, request_id, interim).await
             }
             _ => (reply::refusal(&gate::Refusal::Method, &route.allow), Outcome::Error),
         }
@@ -166,7 +178,7 @@ impl Proxy {
             && let Join::Lead(lead, _) = self.cache.join(&asked.key, &asked.forwarded, false)
         {
             let (handed_over, _) = oneshot::channel();
-            self.lead(asked, RequestDirectives::default(), lead, handed_over);
+            self.lead(asked, RequestDirectives::default(), lead, handed_over, None);
         }
     }
 
@@ -176,12 +188,14 @@ impl Proxy {
         wanted: RequestDirectives,
         lead: Lead,
         handed_over: oneshot::Sender<HandedOver>,
+        interim: Option<Offers>,
     ) {
         let errand = Errand {
             site: asked.site.clone(),
             policy: asked.policy.clone(),
             wanted,
             request_id: asked.request_id.clone(),
+            interim,
         };
         // A task of its own, so that a client that leaves ends no fetch that is to be stored.
         tokio::spawn(Fill::new(self.clone(), errand, lead, handed_over).run());
@@ -189,6 +203,7 @@ impl Proxy {
 
     /// Joins a fetch or leads one, and answers from how it lands.
     async fn fetch(self: &Arc<Proxy>, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
+        let open = asked.open_interim().await;
         let mut alike_alone = false;
         let mut join = match reason {
             // What it wants of the answer, others' fetches don't promise.
@@ -199,7 +214,8 @@ impl Proxy {
             let (reader, mut handed_over) = match join {
                 Join::Lead(lead, reader) => {
                     let (sender, receiver) = oneshot::channel();
-                    self.lead(asked, asked.wanted.clone(), lead, sender);
+                    let interim = open.as_ref().map(Open::offers);
+                    self.lead(asked, asked.wanted.clone(), lead, sender, interim);
                     (reader, Some(receiver))
                 }
                 Join::Follow(reader) => {
@@ -248,7 +264,9 @@ impl Proxy {
 
     /// A request that wants nothing of it kept, and nothing kept for it (RFC 9111 §5.2.1.5).
     async fn bypass(&self, asked: &Asked<'_>) -> (Reply, Outcome) {
-        let ask = self.ask(asked.method.clone(), &asked.key, asked.forwarded.clone());
+        let open = asked.open_interim().await;
+        let mut ask = self.ask(asked.method.clone(), &asked.key, asked.forwarded.clone());
+        ask.interim = open.as_ref().map(Open::offers);
         match self.exchange(asked.site, ask, asked.request_id).await {
             Ok(response) => (passed(asked, response, Forwarded::Bypass, "request-no-store"), Outcome::Pass),
             Err(failure) => (reply::failure(failure), Outcome::Error),
