@@ -18,6 +18,7 @@ use super::interim::{self, Interim, Offers, Open};
 use super::reply::{self, Reply};
 use super::{Proxy, Site, gate};
 use crate::cache::{Failure, Join, Landing, Lead, Lookup, Variant};
+use crate::clock::Clock;
 use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::Forwarded;
@@ -54,9 +55,10 @@ impl Asked<'_> {
     }
 
     /// Whether a stored response has all that is asked for, or says that there is nothing of it.
-    fn is_held_by(&self, variant: &Arc<Variant>, wall: std::time::SystemTime) -> bool {
+    fn is_held_by(&self, variant: &Arc<Variant>, clock: &Clock) -> bool {
         let Some(part) = variant.body().part() else { return true };
         let request = RequestFacts { method: &self.method, headers: &self.client };
+        let wall = clock.wall();
         let (status, validators) = (variant.status(), variant.validators(wall));
         part.answers(&range::select(&request, status, &validators, part.complete, wall))
     }
@@ -147,7 +149,7 @@ impl Proxy {
         let reason = match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => {
                 let now = self.cache.now();
-                let held = asked.is_held_by(&variant, self.cache.clock().wall());
+                let held = asked.is_held_by(&variant, self.cache.clock());
                 match variant.state(now, &asked.wanted) {
                     State::Fresh { .. } if held => return (self.hit(asked, &variant, None), Outcome::Hit),
                     State::StaleWhileRevalidate if held => {
@@ -293,7 +295,7 @@ impl Proxy {
             Lookup::Found(variant) => {
                 let now = self.cache.now();
                 let usable = variant.freshness(now).usable_on_error(variant.age_at(now))
-                    && asked.is_held_by(&variant, self.cache.clock().wall());
+                    && asked.is_held_by(&variant, self.cache.clock());
                 usable.then_some(variant)
             }
             Lookup::OtherVariants | Lookup::Absent => None,

@@ -1,8 +1,9 @@
 //! `http = "rfc"` row by row: the request, what the origin saw, and the answer.
 
+use crate::support::client::Answer;
 use crate::support::origin::{Gate, Origin, Step};
 use crate::support::table::run;
-use crate::support::{Freshet, HOST};
+use crate::support::{Freshet, HOST, wait_until};
 
 #[test]
 fn end_to_end_fields_and_every_method_reach_the_origin() {
@@ -46,6 +47,11 @@ fn an_unsafe_success_invalidates_its_url_and_those_that_it_names() {
         answer 200 // location: http://other.test/d
         DELETE /x | DELETE /x | 200
         GET /d | -      | 200 :: old
+        # Another name of the same account is the same origin.
+        answer 201 // location: http://alias.test/pictures/d
+        POST /x | POST /x | 201
+        answer 200 // cache-control: max-age=60 :: new
+        GET /d | GET /d | 200 :: new
     "#);
 }
 
@@ -339,4 +345,105 @@ fn a_url_has_sixteen_variants_at_most_and_the_oldest_leaves() {
         GET /a // x: 0 | GET /a // x: 0 | 200 // cache-status: Freshet; fwd=vary-miss…
         GET /a // x: 1 | GET /a // x: 1 | 200 // cache-status: Freshet; fwd=vary-miss…"
     ));
+}
+
+/// Several requests at once, of which the origin holds the first back until all have come to Freshet.
+fn at_once(freshet: &Freshet, gate: &Gate, joined: u64, requests: &[&[(&str, &str)]]) -> Vec<Answer> {
+    std::thread::scope(|scope| {
+        let clients: Vec<_> =
+            requests.iter().map(|fields| scope.spawn(|| freshet.get_with("/a", fields))).collect();
+        wait_until("all that may share a fetch wait for it", || {
+            freshet.app().metrics().joined.get() == joined
+        });
+        gate.wait_for(requests.len() - usize::try_from(joined).unwrap());
+        gate.open();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn requests_for_one_part_share_a_fetch_and_those_for_other_parts_do_not() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::new(move |seen| {
+        let (place, body) = match seen.field("range") {
+            Some("bytes=0-1") => ("0-1", "01"),
+            _ => ("4-5", "45"),
+        };
+        let head =
+            format!("content-range: bytes {place}/10\r\ncontent-length: 2\r\ncache-control: max-age=60");
+        vec![
+            Step::Pause(held.clone()),
+            Step::Send(format!("HTTP/1.1 206 P\r\n{head}\r\n\r\n{body}").into_bytes()),
+        ]
+    });
+    let freshet = Freshet::with(&origin, "[[routes]]\nhttp = \"rfc\"\n");
+    let (one, other) = (&[("range", "bytes=0-1")][..], &[("range", "bytes=4-5")][..]);
+    let answers = at_once(&freshet, &gate, 2, &[one, other, one, one]);
+    let texts: Vec<_> = answers.iter().map(|answer| (answer.status, answer.text())).collect();
+    let expected = ["01", "45", "01", "01"].map(|text| (206, text.to_owned()));
+    assert_eq!(texts, expected);
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn head_under_way_when_its_url_is_purged_renews_nothing() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::new(move |seen| {
+        let head = "HTTP/1.1 200 OK\r\netag: \"a\"\r\ncontent-length: 4\r\ncache-control: max-age=10\r\n\r\n";
+        match &*seen.method {
+            "HEAD" => vec![Step::Pause(held.clone()), Step::Send(head.into())],
+            _ => vec![Step::Send(format!("{head}bod{}", seen.number).into_bytes())],
+        }
+    });
+    let freshet = Freshet::with(&origin, "[[routes]]\nhttp = \"rfc\"\n");
+    freshet.get("/a");
+    freshet.clock.advance(std::time::Duration::from_secs(20));
+    let mut client = freshet.client();
+    client.send(crate::support::client::request("HEAD", HOST, "/a", &[]));
+    gate.wait_for(1);
+    assert_eq!(freshet.purge("http://img.test/a").status, 201);
+    gate.open();
+    assert_eq!(client.answer(true).unwrap().status, 200);
+    let fetched = freshet.get("/a");
+    assert_eq!((fetched.is_hit(), fetched.text()), (false, "bod2".into()));
+}
+
+#[test]
+fn range_on_a_miss_is_answered_before_the_whole_has_come() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::new(move |_| {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
+        vec![
+            Step::Send(format!("{head}01234").into_bytes()),
+            Step::Pause(held.clone()),
+            Step::Send(b"56789".into()),
+        ]
+    });
+    let freshet = Freshet::before(&origin);
+    let part = freshet.get_with("/a", &[("range", "bytes=1-3")]);
+    assert_eq!(
+        (part.status, part.text(), part.field("content-range")),
+        (206, "123".into(), Some("bytes 1-3/10"))
+    );
+    gate.open();
+    let whole = freshet.get("/a");
+    assert_eq!(whole.text(), "0123456789");
+    assert_eq!((origin.count(), origin.seen()[0].field("range")), (1, None));
+}
+
+#[test]
+fn a_part_in_chunks_that_brings_less_than_it_states_is_passed_on_and_not_stored() {
+    let origin = Origin::new(|_| {
+        let head = "HTTP/1.1 206 P\r\ncontent-range: bytes 4-9/10\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked";
+        vec![Step::Send(format!("{head}\r\n\r\n5\r\n01234\r\n0\r\n\r\n").into_bytes())]
+    });
+    let freshet = Freshet::with(&origin, "[[routes]]\nhttp = \"rfc\"\n");
+    for count in 1..=2 {
+        let part = freshet.get_with("/a", &[("range", "bytes=4-9")]);
+        assert_eq!((part.status, part.text(), part.is_hit()), (206, "01234".into(), false));
+        assert_eq!(origin.count(), count);
+    }
 }

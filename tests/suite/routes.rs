@@ -110,6 +110,7 @@ fn request_directives_count_where_a_route_says_so_and_nowhere_else() {
         GET /a // cache-control: no-store       | GET /a // !if-none-match | 200 // cache-status: Freshet; fwd=bypass; fwd-status=200; detail=request-no-store :: other
         GET /a                                  | - | 200 // cache-status: Freshet; hit… :: body
         GET /c // cache-control: no-store       | GET /c | 200 :: other
+        HEAD /c // cache-control: no-store      | HEAD /c | 200 // content-length: 5 // cache-status: Freshet; fwd=bypass…
         GET /c                                  | GET /c | 200 // cache-status: Freshet; fwd=uri-miss…
         clock 70
         GET /a // cache-control: only-if-cached | - | 504
@@ -321,4 +322,22 @@ fn refresh_that_fails_is_not_tried_again_at_every_hit() {
     freshet.clock.advance(Duration::from_secs(2));
     freshet.get("/a.png");
     at_rest(5);
+}
+
+#[test]
+fn request_is_named_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(); // Dropped: nobody listens.
+    let sections = format!(
+        "[proxy]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[ledger]\npath = \":memory:\"\n\
+         [log]\nformat = \"json\"\n{}",
+        crate::support::account(&format!("http://{closed}"))
+    );
+    std::fs::write(&config, sections).unwrap();
+    let binary = crate::support::binary::Binary::start(&config);
+    let mut client = crate::support::client::Client::connect(binary.proxy);
+    let failed = client.request("GET", crate::support::HOST, "/a.png", &[("x-request-id", "trace-me-7")]);
+    assert_eq!(failed.status, 502);
+    wait_until("the log names it", || binary.log().contains("\"request\":\"trace-me-7\""));
 }
