@@ -88,6 +88,11 @@ fn an_incomplete_response_is_never_served_as_complete() {
         HEAD /b                     | HEAD /b                     | 200
         answer 503 :: down
         GET /b                      | GET /b                      | 503 :: down
+        answer hang up
+        GET /b                      | GET /b                      | 502
+        GET /b // range: bytes=5-6  | GET /b                      | 502
+        GET /b // range: bytes=1-2  | -                           | 206 :: 12
+        answer 503 :: down
         clock 61
         GET /b // range: bytes=0-4  | GET /b                      | 503 :: down
         # One that was not asked for is no answer; one without its place is passed on and not stored.
