@@ -30,6 +30,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::body::RequestBody;
+use super::interim::Offers;
 use crate::cache::Failure;
 use crate::config::{Fetch, OriginServer};
 use crate::limits::{FETCH_QUEUE_MAX, INTERIM_RESPONSES_MAX, RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
@@ -64,6 +65,8 @@ pub struct Ask {
     pub path_and_query: String,
     /// End-to-end fields; Host and framing are added here.
     pub fields: HeaderMap,
+    /// Where interim responses go; nothing where nobody waits for them.
+    pub interim: Option<Offers>,
 }
 
 impl Origin {
@@ -195,7 +198,7 @@ impl Origin {
             fields.insert(name, value.clone());
         }
         let interim = Arc::new(Interim::default());
-        interim.count_in(&mut request);
+        interim.count_in(&mut request, ask.interim.clone());
         let late = async {
             if let Some(upload) = upload {
                 upload.reached().await; // It has limits of its own.
@@ -314,11 +317,17 @@ struct Interim {
 }
 
 impl Interim {
-    fn count_in(self: &Arc<Interim>, request: &mut Request<RequestBody>) {
+    fn count_in(self: &Arc<Interim>, request: &mut Request<RequestBody>, offers: Option<Offers>) {
         let interim = self.clone();
-        hyper::ext::on_informational(request, move |_| {
-            if interim.count.fetch_add(1, Ordering::Relaxed) == INTERIM_RESPONSES_MAX {
-                interim.too_many.notify_one();
+        hyper::ext::on_informational(request, move |response| {
+            match interim.count.fetch_add(1, Ordering::Relaxed).cmp(&INTERIM_RESPONSES_MAX) {
+                std::cmp::Ordering::Less => {
+                    if let Some(offers) = &offers {
+                        offers.offer(response.status(), response.headers());
+                    }
+                }
+                std::cmp::Ordering::Equal => interim.too_many.notify_one(),
+                std::cmp::Ordering::Greater => {}
             }
         });
     }

@@ -60,7 +60,7 @@ pub struct Fill {
     pub selection: Selection,
     /// What it is compared by.
     pub validators: Validators,
-    /// The fields to store and to replay. Content-Length, Content-Range and Age are made for each answer.
+    /// The fields to store and to replay. Content-Length, a part's Content-Range and Age are made for each answer.
     pub fields: HeaderMap,
     /// The fields that are not stored, for the client that the response was made for.
     pub withheld: HeaderMap,
@@ -103,7 +103,9 @@ fn fill(
         return Err(NotStorable::Part);
     }
     let mut fields = fields::stored(headers, &stated.directives, policy, response_wall);
-    fields.remove(http::header::CONTENT_RANGE);
+    if part.is_some() {
+        fields.remove(http::header::CONTENT_RANGE); // With any other status it means nothing (RFC 9110 §14.4).
+    }
     let fields = fields::detached(&fields);
     let validators = Validators::read(&fields, response_wall);
     let freshness = Freshness::new(status, headers, &stated, policy, response_wall, age_at_store);
