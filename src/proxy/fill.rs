@@ -159,7 +159,7 @@ impl Fill {
         };
         let received = self.proxy.cache.now();
         let delay = received.since(sent);
-        let usable = base.freshness(received).usable_on_error(base.age_at(received));
+        let usable = base.freshness(received).usable_on_error(base.age_at(received), &self.errand.wanted);
         match response.status() {
             StatusCode::NOT_MODIFIED => {
                 match self.renewal(&base, Confirmation::NotModified, response.headers(), delay) {
