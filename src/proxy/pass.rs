@@ -16,12 +16,13 @@ use crate::cache::Failure;
 use crate::key::Key;
 use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
 use crate::semantics::policy::Policy;
-use crate::semantics::{fields, invalidate};
-use crate::target::{Mode, Target};
+use crate::semantics::{fields, groups, invalidate};
+use crate::target::{Mode, Tag, Target};
 
 impl Proxy {
-    /// Passes a request on, with its body. A success invalidates the target, and what Location and
-    /// Content-Location name of the same origin (RFC 9111 §4.4), before the client learns of it.
+    /// Passes a request on, with its body. A success invalidates the target, what Location and
+    /// Content-Location name of the same origin (RFC 9111 §4.4), and the groups that it names (RFC 9875 §3),
+    /// before the client learns of it.
     pub async fn pass(
         self: &Arc<Proxy>,
         request: Request<Incoming>,
@@ -89,6 +90,12 @@ impl Proxy {
         match &exchanged {
             Ok(response) if invalidate::invalidates(&method, response.status()) => {
                 self.forget(key, response.headers());
+                for group in groups::invalidated(&method, response.status(), response.headers()) {
+                    // A name that no tag can have is no response's.
+                    if let Ok(tag) = Tag::new(key.account(), &group) {
+                        self.cache.purge(&Target::Tag(tag), Mode::Delete, Box::new(|_| {}));
+                    }
+                }
             }
             Err(Failure::HeadTimeout | Failure::Incomplete)
                 if invalidate::invalidates(&method, StatusCode::OK) =>

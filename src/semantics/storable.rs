@@ -47,6 +47,8 @@ pub enum NotStorable {
     NoFreshness,
     /// Stale from the start, and without a validator.
     NeverUsable,
+    /// It is in more groups than are kept, so that a purge might miss it.
+    TooManyGroups,
 }
 
 impl NotStorable {
@@ -70,6 +72,7 @@ impl NotStorable {
             NotStorable::CloseDelimited => "close-delimited",
             NotStorable::NoFreshness => "no-freshness",
             NotStorable::NeverUsable => "never-usable",
+            NotStorable::TooManyGroups => "too-many-groups",
         }
     }
 }
