@@ -106,7 +106,7 @@ impl Proxy {
         let Some(url) = self.endpoints.url_of(key) else { return };
         let Some((scheme, authority, path_and_query)) = split(&url) else { return };
         let asked = invalidate::Asked { scheme, authority, path_and_query };
-        // Any alias of the account's is the same origin: what is not the account's is left out below.
+        // Any alias of the account's is the same origin: what is not below one is left out here.
         for named in invalidate::named_urls(asked, answer, |_| true) {
             if let Ok(located) = self.endpoints.parse_url(&named)
                 && located.key.account() == key.account()

@@ -19,6 +19,7 @@ use super::interim::{self, Interim, Offers, Open};
 use super::reply::{self, Reply};
 use super::{Proxy, Site, gate};
 use crate::cache::{Failure, Join, Landing, Lead, Lookup, Variant};
+use crate::clock::Clock;
 use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::Forwarded;
@@ -55,10 +56,11 @@ impl Asked<'_> {
     }
 
     /// Whether a stored response has all that is asked for, or says that there is nothing of it.
-    fn is_held_by(&self, variant: &Variant, wall: std::time::SystemTime) -> bool {
+    fn is_held_by(&self, variant: &Variant, clock: &Clock) -> bool {
         let Some(part) = variant.body.part() else { return true };
         let request = RequestFacts { method: &self.method, headers: &self.client };
-        part.answers(&range::select(&request, variant.status, &variant.validators, part.complete, wall))
+        let (validators, wall) = (&variant.validators, clock.wall());
+        part.answers(&range::select(&request, variant.status, validators, part.complete, wall))
     }
 }
 
@@ -147,7 +149,7 @@ impl Proxy {
         let reason = match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => {
                 let resident = self.resident(&variant);
-                let held = asked.is_held_by(&variant, self.cache.clock().wall());
+                let held = asked.is_held_by(&variant, self.cache.clock());
                 match variant.freshness.judge_for(resident, &asked.wanted) {
                     State::Fresh { .. } if held => return (self.hit(asked, &variant, None), Outcome::Hit),
                     State::StaleWhileRevalidate if held => {
@@ -294,7 +296,7 @@ impl Proxy {
         match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => {
                 let usable = variant.freshness.usable_on_error(self.resident(&variant))
-                    && asked.is_held_by(&variant, self.cache.clock().wall());
+                    && asked.is_held_by(&variant, self.cache.clock());
                 usable.then_some(variant)
             }
             Lookup::OtherVariants | Lookup::Absent => None,

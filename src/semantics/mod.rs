@@ -2,7 +2,7 @@
 //!
 //! Nothing here reads a clock, opens a socket, spawns or locks. Decide once, at the fill: [`plan`] works out
 //! at a response's head all that its hits need, [`renew`] does so for a 304; a hit then compares durations
-//! and a few short values. RFC 9110, 9111, 9211, 9213, 5861 and 8246.
+//! and a few short values. RFC 9110, 9111, 9211, 9213, 5861, 8246 and 9875.
 //!
 //! A request's way through this folder:
 //! 1. [`fields::check_connection`] refuses, [`fields::cacheable_request`] reduces; look-up and fetch see
@@ -11,7 +11,7 @@
 //!    [`conditional::Validators::answer`], [`range::select`].
 //! 3. On a miss: [`plan`] at the response's head. On a stale hit: [`conditional::Validators::ask`], then
 //!    [`renew`] for a 304 and [`plan`] for anything else, or [`freshness::Freshness::usable_on_error`].
-//! 4. An unsafe method: [`invalidate`]. Every answer: [`cache_status`].
+//! 4. An unsafe method: [`invalidate`], [`groups`]. Every answer: [`cache_status`].
 
 pub mod accept;
 pub mod cache_control;
@@ -20,6 +20,7 @@ pub mod conditional;
 pub mod date;
 pub mod fields;
 pub mod freshness;
+pub mod groups;
 mod hints;
 pub mod invalidate;
 mod list;

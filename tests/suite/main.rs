@@ -17,6 +17,8 @@ mod keep_alive_race;
 mod oracle;
 mod origins;
 mod purging;
+mod rfc_mode;
+mod routes;
 mod slow_clients;
 mod stopping;
 mod streaming;
