@@ -63,10 +63,18 @@ pub const TARGETED_FIELDS_MAX: usize = 8;
 pub const VARY_FIELDS_MAX: usize = 16;
 /// Bytes of the request fields that select one variant.
 pub const SELECTION_BYTES_MAX: usize = 4 * 1024;
+/// Tags of one response; one with more is not stored, since a purge might miss it.
+pub const TAGS_MAX: usize = 128;
+/// Longest name of a tag, in bytes.
+pub const TAG_BYTES_MAX: usize = 256;
 /// Ranges that one request may ask for; with more, the whole is sent (RFC 9110 §14.2).
 pub const RANGES_MAX: usize = 16;
+/// Sets of field names that stored responses share; a response with another one keeps its own.
+pub const SHAPES_MAX: usize = 1024;
 /// Live fences; beyond it two neighbours of an account are folded into a wider one.
 pub const FENCES_MAX: usize = 100;
+/// Fences remembered after they have retired, for audits of the store.
+pub const FENCES_REMEMBERED: usize = 1024;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;
 /// Keys remembered as not storable.

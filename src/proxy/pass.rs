@@ -17,7 +17,7 @@ use crate::key::Key;
 use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
 use crate::semantics::policy::Policy;
 use crate::semantics::{fields, invalidate};
-use crate::target::Target;
+use crate::target::{Mode, Target};
 
 impl Proxy {
     /// Passes a request on, with its body. A success invalidates the target, and what Location and
@@ -102,7 +102,7 @@ impl Proxy {
 
     /// Purges what an unsafe method changed; uncharged, and within the account.
     fn forget(&self, key: &Key, answer: &HeaderMap) {
-        self.cache.purge(Target::Url(key.clone()), Box::new(|_| {}));
+        self.cache.purge(&Target::Url(key.clone()), Mode::Delete, Box::new(|_| {}));
         let Some(url) = self.endpoints.url_of(key) else { return };
         let Some((scheme, authority, path_and_query)) = split(&url) else { return };
         let asked = invalidate::Asked { scheme, authority, path_and_query };
@@ -111,7 +111,7 @@ impl Proxy {
             if let Ok(located) = self.endpoints.parse_url(&named)
                 && located.key.account() == key.account()
             {
-                self.cache.purge(Target::Url(located.key), Box::new(|_| {}));
+                self.cache.purge(&Target::Url(located.key), Mode::Delete, Box::new(|_| {}));
             }
         }
     }

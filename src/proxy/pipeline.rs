@@ -5,7 +5,6 @@
 //! answers `answer.rs`; HEAD of what is not fresh is `head.rs`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::HeaderValue;
 use http::{HeaderMap, Method, Request, Version};
@@ -56,11 +55,11 @@ impl Asked<'_> {
     }
 
     /// Whether a stored response has all that is asked for, or says that there is nothing of it.
-    fn is_held_by(&self, variant: &Variant, clock: &Clock) -> bool {
-        let Some(part) = variant.body.part() else { return true };
+    fn is_held_by(&self, variant: &Arc<Variant>, clock: &Clock) -> bool {
+        let Some(part) = variant.body().part() else { return true };
         let request = RequestFacts { method: &self.method, headers: &self.client };
-        let (validators, wall) = (&variant.validators, clock.wall());
-        part.answers(&range::select(&request, variant.status, validators, part.complete, wall))
+        let (wall, status) = (clock.wall(), variant.status());
+        part.answers(&range::select(&request, status, &variant.validators(wall), part.complete, wall))
     }
 }
 
@@ -148,18 +147,16 @@ impl Proxy {
         }
         let reason = match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => {
-                let resident = self.resident(&variant);
+                let now = self.cache.now();
                 let held = asked.is_held_by(&variant, self.cache.clock());
-                match variant.freshness.judge_for(resident, &asked.wanted) {
+                match variant.state(now, &asked.wanted) {
                     State::Fresh { .. } if held => return (self.hit(asked, &variant, None), Outcome::Hit),
                     State::StaleWhileRevalidate if held => {
                         self.refresh(asked);
                         let detail = Some(State::StaleWhileRevalidate.as_str());
                         return (self.hit(asked, &variant, detail), Outcome::Hit);
                     }
-                    State::Stale if matches!(variant.freshness.judge(resident), State::Fresh { .. }) => {
-                        Forwarded::Request
-                    }
+                    State::Stale if variant.is_fresh(now) => Forwarded::Request,
                     State::Stale => Forwarded::Stale,
                     State::Fresh { .. } | State::StaleWhileRevalidate => Forwarded::Partial,
                 }
@@ -236,10 +233,10 @@ impl Proxy {
                 Ok(Landing::Shared(head)) if head.selection.matches(&asked.forwarded) => {
                     return (self.shared(asked, &head, reader, reason, collapsed), Outcome::Miss);
                 }
-                Ok(Landing::Renewed(variant)) if variant.selection.matches(&asked.forwarded) => {
+                Ok(Landing::Renewed(variant)) if variant.selects(&asked.forwarded) => {
                     return (self.renewed(asked, &variant, reason, collapsed), Outcome::Miss);
                 }
-                Ok(Landing::Stored(variant)) if variant.selection.matches(&asked.forwarded) => {
+                Ok(Landing::Stored(variant)) if variant.selects(&asked.forwarded) => {
                     return (self.hit(asked, &variant, None), Outcome::Hit);
                 }
                 Ok(Landing::Shared(_) | Landing::Stored(_) | Landing::Renewed(_)) => {
@@ -295,15 +292,12 @@ impl Proxy {
     fn stand_in(&self, asked: &Asked<'_>) -> Option<Arc<Variant>> {
         match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => {
-                let usable = variant.freshness.usable_on_error(self.resident(&variant))
+                let now = self.cache.now();
+                let usable = variant.freshness(now).usable_on_error(variant.age_at(now))
                     && asked.is_held_by(&variant, self.cache.clock());
                 usable.then_some(variant)
             }
             Lookup::OtherVariants | Lookup::Absent => None,
         }
-    }
-
-    pub(super) fn resident(&self, variant: &Variant) -> Duration {
-        self.cache.now().since(variant.received)
     }
 }
