@@ -127,7 +127,7 @@ impl App {
         });
         let proxy =
             Proxy::new(&config, endpoints, cache.clone(), origins.collect(), tls, metrics.clone(), &instance);
-        let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), clock);
+        let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), cache.clone(), clock);
 
         let sweeper = cache.start_sweeper().map_err(StartError::System)?;
         let (stop, stopped) = watch::channel(false);

@@ -25,7 +25,7 @@ use crate::semantics::range::{self, Completion, Part};
 use crate::semantics::storable::NotStorable;
 use crate::semantics::vary::Selection;
 use crate::semantics::{self, Confirmation, Held, Renewal, RequestFacts, fields};
-use crate::target::Tags;
+use crate::target::{Tag, Tags};
 
 /// Whom a fetch is for, and by which rules.
 #[derive(Clone)]
@@ -157,7 +157,7 @@ impl Fill {
         };
         let received = self.proxy.cache.now();
         let delay = received.since(sent);
-        let usable = base.freshness(received).usable_on_error(base.age_at(received));
+        let usable = base.freshness(received).usable_on_error(base.age_at(received), &self.errand.wanted);
         match response.status() {
             StatusCode::NOT_MODIFIED => {
                 match self.renewal(&base, Confirmation::NotModified, response.headers(), delay) {
@@ -476,8 +476,9 @@ impl Fill {
 }
 
 /// What a response may be purged by, beside its key.
-pub fn tags(_key: &Key, _fill: &semantics::Fill) -> Tags {
-    Tags::default()
+pub fn tags(key: &Key, fill: &semantics::Fill) -> Tags {
+    let tag = |group| Tag::new(key.account(), group).expect("semantics::fill keeps no other group");
+    Tags::new(fill.groups.iter().map(|group| tag(group))).expect("semantics::fill keeps no more groups")
 }
 
 /// The statuses that a stale response stands in for (RFC 5861 §4).

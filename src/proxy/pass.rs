@@ -21,8 +21,8 @@ use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
 use crate::semantics::policy::Policy;
-use crate::semantics::{self, fields, invalidate};
-use crate::target::{Mode, Target};
+use crate::semantics::{self, fields, groups, invalidate};
+use crate::target::{Mode, Tag, Target};
 
 /// An unsafe request on its way.
 struct Errant {
@@ -43,8 +43,9 @@ enum Answered {
 }
 
 impl Proxy {
-    /// Passes a request on, with its body. A success invalidates the target, and what Location and
-    /// Content-Location name of the same origin (RFC 9111 §4.4), before the client learns of it.
+    /// Passes a request on, with its body. A success invalidates the target, what Location and
+    /// Content-Location name of the same origin (RFC 9111 §4.4), and the groups that it names (RFC 9875 §3),
+    /// before the client learns of it.
     pub async fn pass(
         self: &Arc<Proxy>,
         request: Request<Incoming>,
@@ -149,6 +150,12 @@ impl Proxy {
             }
         };
         self.forget_named(&key, response.headers());
+        for group in groups::invalidated(&method, response.status(), response.headers()) {
+            // A name that no tag can have is no response's.
+            if let Ok(tag) = Tag::new(key.account(), &group) {
+                self.cache.purge(&Target::Tag(tag), Mode::Delete, Box::new(|_| {}));
+            }
+        }
         let Some((lead, reader)) = superseding else { return Ok(Answered::Passed(Box::new(response))) };
         let (sender, handed_over) = oneshot::channel();
         let received = self.cache.now();

@@ -58,8 +58,9 @@ impl Asked<'_> {
     fn is_held_by(&self, variant: &Arc<Variant>, clock: &Clock) -> bool {
         let Some(part) = variant.body().part() else { return true };
         let request = RequestFacts { method: &self.method, headers: &self.client };
-        let (wall, status) = (clock.wall(), variant.status());
-        part.answers(&range::select(&request, status, &variant.validators(wall), part.complete, wall))
+        let wall = clock.wall();
+        let (status, validators) = (variant.status(), variant.validators(wall));
+        part.answers(&range::select(&request, status, &validators, part.complete, wall))
     }
 }
 
@@ -293,7 +294,7 @@ impl Proxy {
         match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => {
                 let now = self.cache.now();
-                let usable = variant.freshness(now).usable_on_error(variant.age_at(now))
+                let usable = variant.freshness(now).usable_on_error(variant.age_at(now), &asked.wanted)
                     && asked.is_held_by(&variant, self.cache.clock());
                 usable.then_some(variant)
             }

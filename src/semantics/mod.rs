@@ -34,6 +34,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::limits::{TAG_BYTES_MAX, TAGS_MAX};
 use conditional::Validators;
 use freshness::{Freshness, Stated};
 use policy::Policy;
@@ -66,6 +67,8 @@ pub struct Fill {
     pub withheld: HeaderMap,
     /// The place of its body in the whole, for a 206.
     pub part: Option<Part>,
+    /// The groups that it may be purged by, `TAGS_MAX` at most, in order, each once.
+    pub groups: Vec<Box<str>>,
 }
 
 /// Decides at a response's head, as it was received, whether to store it and as what. It came at
@@ -113,7 +116,14 @@ fn fill(
         return Err(NotStorable::NeverUsable);
     }
     let withheld = fields::withheld(headers, &stated.directives, policy);
-    Ok(Fill { freshness, selection, validators, fields, withheld, part })
+    let mut groups = groups::of_response(headers);
+    groups.sort_unstable();
+    groups.dedup();
+    groups.retain(|group| !group.is_empty());
+    if groups.len() > TAGS_MAX || groups.iter().any(|group| group.len() > TAG_BYTES_MAX) {
+        return Err(NotStorable::TooManyGroups);
+    }
+    Ok(Fill { freshness, selection, validators, fields, withheld, part, groups })
 }
 
 /// Whether the answer to a POST may answer later GETs: it states its lifetime, and could be stored as an answer to a

@@ -185,12 +185,17 @@ impl Policy {
         policy
     }
 
+    /// Whether the route gives a response a lifetime that states none.
+    pub(super) fn gives_lifetime(&self, status: StatusCode) -> bool {
+        self.own_lifetime(status).is_some() || (status.as_u16() < 400 && self.lifetime_min.is_some())
+    }
+
     /// The route's own lifetime for a response that states none.
     pub(super) fn own_lifetime(&self, status: StatusCode) -> Option<Duration> {
         match status.as_u16() {
             404 | 410 | 500..=599 => self.error_lifetime,
             400.. => None,
-            _ => self.lifetime_default.or(self.lifetime_min),
+            _ => self.lifetime_default,
         }
     }
 }
