@@ -301,7 +301,7 @@ impl Fill {
     }
 
     /// A response that is no 304 of ours: it is stored, shared once, or handed over.
-    async fn received(mut self, response: Response<OriginBody>, received: Moment, delay: Duration) {
+    pub async fn received(mut self, response: Response<OriginBody>, received: Moment, delay: Duration) {
         let status = response.status();
         let part_asked = self.lead.fields().contains_key(header::RANGE);
         if status == StatusCode::NOT_MODIFIED || (status == StatusCode::PARTIAL_CONTENT && !part_asked) {
