@@ -27,7 +27,6 @@ use super::sync::Mutex;
 use super::variant::{Body, Variant};
 use crate::key::Key;
 use crate::limits::{CHUNK_BYTES, STREAM_WINDOW_BYTES};
-use crate::semantics::conditional::Validators;
 use crate::semantics::range::Part;
 use crate::semantics::vary::Selection;
 use crate::target::Tags;
@@ -94,8 +93,6 @@ pub struct Head {
     pub part: Option<Part>,
     /// Which requests it answers.
     pub selection: Selection,
-    /// What a client's copy is compared with.
-    pub validators: Validators,
     /// Its age when it arrived, in seconds.
     pub age: u64,
     /// Seconds that it is fresh still, where it is to be stored.

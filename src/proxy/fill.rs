@@ -18,7 +18,6 @@ use crate::cache::{Body, Commit, Failure, Head, Landing, Lead, Lookup, Variant};
 use crate::clock::Moment;
 use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
-use crate::semantics::conditional::Validators;
 use crate::semantics::freshness::State;
 use crate::semantics::policy::Policy;
 use crate::semantics::range::{self, Completion, Part};
@@ -293,7 +292,6 @@ impl Fill {
             bytes,
             part: fill.part.clone(),
             selection: fill.selection.clone(),
-            validators: fill.validators.clone(),
             age: fill.freshness.age(Duration::ZERO),
             ttl: Some(fill.freshness.ttl(Duration::ZERO)),
             stored: true,
@@ -335,7 +333,6 @@ impl Fill {
                 let head = Head {
                     status,
                     origin_status: status,
-                    validators: Validators::read(&fields, wall),
                     fields,
                     withheld: HeaderMap::new(),
                     bytes: length,
