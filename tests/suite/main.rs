@@ -23,4 +23,5 @@ mod slow_clients;
 mod stopping;
 mod streaming;
 mod support;
+mod targets;
 mod tidy;

@@ -205,30 +205,3 @@ fn purge_of_what_was_never_stored_is_a_purge() {
     wait_until("the fences have retired", || freshet.app().figures().fences == 0);
     assert_eq!(origin.count(), 0);
 }
-
-#[test]
-fn storm_of_purges_leaves_no_fence_behind() {
-    let origin = Origin::new(|seen| image(format!("{}", seen.number)));
-    let freshet = Freshet::before(&origin);
-    let mut client = freshet.client();
-    for at in 0..500 {
-        client.request("GET", HOST, &format!("/storm/{}/{at}.jpg", at % 7), &[]);
-    }
-    std::thread::scope(|scope| {
-        for purger in 0..4 {
-            let freshet = &freshet;
-            scope.spawn(move || {
-                for at in 0..250 {
-                    let wildcard = if at % 5 == 0 { "*" } else { "" };
-                    let url =
-                        format!("http://img.test/storm/{}/{}.jpg{wildcard}", at % 7, at * 2 + purger % 2);
-                    assert_eq!(freshet.purge(&url).status, 201, "{url}");
-                }
-            });
-        }
-    });
-    for at in 0..500 {
-        assert!(!client.request("GET", HOST, &format!("/storm/{}/{at}.jpg", at % 7), &[]).status.eq(&500));
-    }
-    wait_until("the fences have retired", || freshet.app().figures().fences == 0);
-}
