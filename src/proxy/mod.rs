@@ -9,7 +9,7 @@ mod answer;
 mod body;
 mod connection;
 mod fill;
-mod gate;
+pub mod gate;
 mod head;
 pub mod listener;
 mod origin;

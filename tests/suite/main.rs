@@ -1,10 +1,12 @@
 //! Freshet over real sockets, from outside.
 #![allow(clippy::unwrap_used)] // A test that can't go on says so by panicking.
 
+mod assertions;
 mod broken_origins;
 mod caching;
 mod clients;
 mod command_line;
+mod corpus;
 mod durability;
 mod fat_get;
 mod gate;
