@@ -1,7 +1,7 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
-//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches and stores, by `origin.rs`, and `refreshes.rs`
+//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches and stores, by `origin.rs` (its connections: `origin_connection.rs`), and `refreshes.rs`
 //! keeps refreshes apart; HEAD goes by `head.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make
 //! answers, `body.rs` carries bodies, `request_id.rs` names requests. Meets the control plane in `cache` alone.
 
@@ -13,6 +13,7 @@ pub mod gate;
 mod head;
 pub mod listener;
 mod origin;
+mod origin_connection;
 mod pass;
 mod pipeline;
 mod refreshes;

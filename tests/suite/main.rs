@@ -18,6 +18,7 @@ mod oracle;
 mod origins;
 mod purging;
 mod slow_clients;
+mod stalled_uploads;
 mod stopping;
 mod streaming;
 mod support;
