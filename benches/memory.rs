@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use freshet::cache::{Cache, Commit, Head, Join, Landing, Variant};
+use freshet::cache::{Cache, Commit, Head, Join, Landing};
 use freshet::clock::Clock;
 use freshet::config::{self, Sources};
 use freshet::key::Endpoints;
 use freshet::semantics::policy::Policy;
 use freshet::semantics::{self, RequestFacts};
+use freshet::target::Tags;
 use http::{HeaderMap, Method, StatusCode};
 
 fn main() {
@@ -68,6 +69,7 @@ fn fill(cache: &Cache, key: &freshet::key::Key, response: &HeaderMap, piece: &By
     let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let plan = semantics::plan(&request, StatusCode::OK, response, &Policy::image(), at, Duration::ZERO)
         .expect("it is storable");
+    lead.learn(Tags::default());
     lead.land(Landing::Shared(Arc::new(Head {
         status: StatusCode::OK,
         origin_status: StatusCode::OK,
@@ -82,17 +84,8 @@ fn fill(cache: &Cache, key: &freshet::key::Key, response: &HeaderMap, piece: &By
         stored: true,
     })));
     lead.append(piece.clone());
-    let variant = Variant {
-        epoch: lead.epoch(),
-        received: cache.now(),
-        freshness: plan.freshness,
-        selection: plan.selection,
-        validators: plan.validators,
-        status: StatusCode::OK,
-        fields: plan.fields,
-        body: lead.body(),
-    };
-    assert_eq!(cache.commit(&lead, Arc::new(variant)), Commit::Stored);
+    let variant = cache.variant(&lead, StatusCode::OK, &plan, Tags::default(), lead.body(), cache.now());
+    assert_eq!(cache.commit(&lead, variant), Commit::Stored);
     lead.show();
     lead.finish(Ok(()));
     drop(reader);

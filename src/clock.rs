@@ -7,14 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A point in monotonic time, in milliseconds since the clock was made.
+/// A point in monotonic time, in milliseconds; [`BEGINNING_MS`] is when the clock was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
+
+/// So much lies before the beginning of a clock: 139 years, for what was old when it came.
+const BEGINNING_MS: u64 = 1 << 42;
 
 impl Moment {
     /// Time from `earlier` to this moment; zero where `earlier` is later.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment `by` earlier; the earliest of all where that was even earlier.
+    pub fn before(self, by: Duration) -> Moment {
+        Moment(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// This moment, `by` later.
@@ -55,9 +63,10 @@ impl Clock {
     pub fn now(&self) -> Moment {
         match &self.0 {
             Source::System { start } => {
-                Moment(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+                let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Moment(elapsed_ms.saturating_add(BEGINNING_MS))
             }
-            Source::Manual(hands) => Moment(hands.elapsed_ms.load(Ordering::SeqCst)),
+            Source::Manual(hands) => Moment(hands.elapsed_ms.load(Ordering::SeqCst) + BEGINNING_MS),
         }
     }
 

@@ -7,9 +7,10 @@
 //! Invariants: a key's text is ASCII, a fixed point of `canonical.rs`, and from its path on a request
 //! target that any origin's parser accepts. Scheme, host, alias and fragment are no part of it.
 //!
-//! `canonical.rs` has the rules for bytes, `endpoints.rs` decides whose a URL is. No locks; everything here
-//! is O(length).
+//! `canonical.rs` has the rules for bytes, `endpoints.rs` decides whose a URL is, `asset.rs` finds a key's asset in
+//! it. No locks; everything here is O(length).
 
+mod asset;
 mod canonical;
 mod endpoints;
 mod error;
@@ -18,6 +19,7 @@ pub(crate) mod examples;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use asset::{AssetPlace, AssetText, of as asset_of};
 pub(crate) use canonical::decoded;
 pub use endpoints::{Endpoints, Located};
 pub use error::KeyError;
@@ -59,23 +61,9 @@ impl Key {
     }
 
     /// The key without its `tr:` segments and its query: all transformations, signatures and versions of an
-    /// image share it. Allocates only where there is a segment to leave out.
+    /// image share it. Allocates only where something is left out in the middle.
     pub fn asset(&self) -> Cow<'_, str> {
-        let (plain, _) = split_query(&self.0);
-        let (account, path) = split_account(plain);
-        if !path.split('/').any(|segment| segment.starts_with(TRANSFORMATION)) {
-            return Cow::Borrowed(plain);
-        }
-        let mut asset = String::with_capacity(plain.len());
-        asset.push_str(account);
-        for segment in path.split('/').skip(1).filter(|segment| !segment.starts_with(TRANSFORMATION)) {
-            asset.push('/');
-            asset.push_str(segment);
-        }
-        if asset.len() == account.len() {
-            asset.push('/');
-        }
-        Cow::Owned(asset)
+        asset::of(&self.0)
     }
 }
 

@@ -33,6 +33,8 @@ pub const RESPONSE_FIELDS_MAX: usize = 100;
 pub const FETCH_QUEUE_MAX: usize = 1024;
 /// Most interim (1xx) responses before the final one.
 pub const INTERIM_RESPONSES_MAX: usize = 16;
+/// Bytes of them that wait for one client; what is over it is not passed on.
+pub const INTERIM_BYTES_MAX: usize = 16 * 1024;
 
 /// Hard maximum of `cache.object_max_bytes`; an entry's weight is counted in 32 bits by the store.
 pub const OBJECT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -45,6 +47,8 @@ pub const STREAM_WINDOW_BYTES: usize = 1024 * 1024;
 pub const CHUNK_BYTES: usize = 256 * 1024;
 /// Variants of one resource; the oldest leaves first.
 pub const VARIANTS_MAX: usize = 16;
+/// Cache groups that one response may name (RFC 9875 §2 asks for 32 at least).
+pub const GROUPS_MAX: usize = 128;
 /// Longest X-Request-Id of a client's that is kept.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// Keys remembered as refreshed lately; beyond it a further one is refreshed as often as it is asked for.
@@ -59,10 +63,18 @@ pub const TARGETED_FIELDS_MAX: usize = 8;
 pub const VARY_FIELDS_MAX: usize = 16;
 /// Bytes of the request fields that select one variant.
 pub const SELECTION_BYTES_MAX: usize = 4 * 1024;
+/// Tags of one response; one with more is not stored, since a purge might miss it.
+pub const TAGS_MAX: usize = 128;
+/// Longest name of a tag, in bytes.
+pub const TAG_BYTES_MAX: usize = 256;
 /// Ranges that one request may ask for; with more, the whole is sent (RFC 9110 §14.2).
 pub const RANGES_MAX: usize = 16;
+/// Sets of field names that stored responses share; a response with another one keeps its own.
+pub const SHAPES_MAX: usize = 1024;
 /// Live fences; beyond it two neighbours of an account are folded into a wider one.
 pub const FENCES_MAX: usize = 100;
+/// Fences remembered after they have retired, for audits of the store.
+pub const FENCES_REMEMBERED: usize = 1024;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;
 /// Keys remembered as not storable.
@@ -148,6 +160,7 @@ const _: () = assert!(OBJECT_BYTES_MAX < u32::MAX as u64);
 const _: () = assert!(CHUNK_BYTES <= STREAM_WINDOW_BYTES);
 const _: () = assert!(SELECTION_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
 const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
+const _: () = assert!(GROUPS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);

@@ -2,7 +2,8 @@
 //!
 //! Owns the epoch (a counter that every purge raises by one), the live fences, and the active set: the
 //! ticket and key of every fetch under way. A variant is *covered* where a live fence with a higher epoch
-//! than the variant's own names its key; a covered variant is never served and never stored.
+//! than the variant's own names it. What a hard fence covers is never served and never stored; what a soft
+//! one covers is stale.
 //!
 //! Invariants:
 //! - Raising the epoch, publishing, folding and retiring happen under `state`; each makes a new immutable
@@ -12,29 +13,29 @@
 //!   snapshot without it.
 //! - A ticket is the epoch read in the same critical section that enters the active set. So a fence finds
 //!   in the set every older fetch that could still store something under it, and outlives them.
-//! - A fence nested in a wider one is the newer of the two: a wider newer one absorbs it.
+//! - Fences are kept in lists, one for each mode, order and reach. Within a list of prefixes a fence nested in
+//!   a wider one is the newer of the two: a wider newer one absorbs it. A hard one absorbs older ones of both
+//!   modes, a soft one only soft ones, and a fold of both modes is hard.
 //!
 //! Lock: `state`, taken last; nothing is called while it is held. A look-up takes no lock. Publishing costs
-//! O(live fences), which are bounded by `FENCES_MAX`, and nothing per stored entry.
+//! O(live fences), which are bounded by `FENCES_MAX`, and nothing per stored entry; a look-up O(key length).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::{ArcSwap, Guard};
-use parking_lot::{Condvar, Mutex};
-
+use super::span::{Order, Reach, Span, Subject, account};
+use super::sync::{AtomicU64, Condvar, Loaded, Mutex, Ordering, Published};
 use crate::key::Key;
-use crate::limits::FENCES_MAX;
-use crate::target::Target;
+use crate::limits::{FENCES_MAX, FENCES_REMEMBERED};
+use crate::target::{Mode, Tags};
 
 /// A count of purges; what began under an older epoch than a fence's is what the fence covers.
 pub type Epoch = u64;
 
-/// What a sweep removed.
+/// What a sweep removed, or made stale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Variants removed.
+    /// Variants.
     pub entries: u64,
     /// Their weight in the store, in bytes.
     pub bytes: u64,
@@ -48,26 +49,61 @@ pub type OnSwept = Box<dyn FnOnce(Swept) + Send>;
 /// The fences, the epoch and the active set.
 pub struct Fences {
     state: Mutex<State>,
-    snapshot: ArcSwap<Snapshot>,
+    snapshot: Published<Snapshot>,
     newest: AtomicU64,
     work: Condvar,
 }
 
+/// Lists of fences: one for each mode, order and reach.
+const LISTS: usize = 2 * Order::ALL.len() * 2;
+
+fn list(mode: Mode, order: Order, reach: Reach) -> usize {
+    let of_mode = match mode {
+        Mode::Delete => 0,
+        Mode::Stale => LISTS / 2,
+    };
+    of_mode + 2 * order as usize + usize::from(reach == Reach::Prefix)
+}
+
 struct State {
     epoch: Epoch,
-    /// Sorted by text, which is unique: a fence absorbs an older one of its text.
-    exact: Vec<Fence>,
-    /// Sorted by text, which is unique.
-    prefixes: Vec<Fence>,
-    /// Fetches under way: (ticket, number) → key.
-    active: BTreeMap<(Epoch, u64), Key>,
+    /// Each sorted by text.
+    lists: [Vec<Fence>; LISTS],
+    /// Those that differ from the snapshot's.
+    changed: [bool; LISTS],
+    /// Fetches under way: (ticket, number) → what it fetches.
+    active: BTreeMap<(Epoch, u64), Fetch>,
     numbers: u64,
+    /// The newest fences that have retired, for audits.
+    retired: VecDeque<Retired>,
     closed: bool,
+}
+
+/// A fetch under way.
+struct Fetch {
+    key: Key,
+    /// Nothing before its head has come.
+    tags: Option<Tags>,
+}
+
+impl Fetch {
+    fn subject(&self) -> Subject<'_> {
+        Subject { key: self.key.as_str(), tags: self.tags.as_ref() }
+    }
+}
+
+/// A fence that has retired: nothing older than it exists under its span.
+#[derive(Clone, Debug)]
+struct Retired {
+    mode: Mode,
+    span: Span,
+    epoch: Epoch,
 }
 
 struct Fence {
     number: u64,
-    text: Arc<str>,
+    mode: Mode,
+    span: Span,
     epoch: Epoch,
     phase: Phase,
     swept: Swept,
@@ -85,66 +121,144 @@ enum Phase {
     Draining(HashSet<u64>),
 }
 
-/// The covering part of the live fences, immutable.
-#[derive(Default)]
+/// The covering part of the live fences, immutable. A list that did not change is the last snapshot's.
 struct Snapshot {
-    exact: Vec<(Arc<str>, Epoch)>,
-    prefixes: Vec<PrefixNode>,
+    newest: Epoch,
+    lists: [Arc<[Node]>; LISTS],
 }
 
-struct PrefixNode {
+struct Node {
     text: Arc<str>,
     epoch: Epoch,
-    /// The longest other prefix that is a prefix of this one.
+    /// In a list of prefixes: the longest other one that is a prefix of this one.
     parent: Option<usize>,
 }
 
+/// What fences mean for a variant, or for a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: it is newer than every fence that names it.
+    Live,
+    /// It is stale since this epoch.
+    Stale(Epoch),
+    /// It is gone.
+    Gone,
+}
+
 impl Snapshot {
-    fn of(state: &State) -> Snapshot {
-        let exact = state.exact.iter().map(|fence| (fence.text.clone(), fence.epoch)).collect();
-        let mut prefixes: Vec<PrefixNode> = Vec::with_capacity(state.prefixes.len());
-        for fence in &state.prefixes {
-            let mut parent = prefixes.len().checked_sub(1);
-            while let Some(candidate) = parent {
-                if fence.text.starts_with(&*prefixes[candidate].text) {
-                    break;
-                }
-                parent = prefixes[candidate].parent;
-            }
-            prefixes.push(PrefixNode { text: fence.text.clone(), epoch: fence.epoch, parent });
-        }
-        Snapshot { exact, prefixes }
+    fn empty() -> Snapshot {
+        Snapshot { newest: 0, lists: std::array::from_fn(|_| Arc::from([])) }
     }
 
-    /// The highest epoch of a fence that names `key`, or 0. Two binary searches and a walk to the longest
-    /// prefix: of all prefixes not after the key, the greatest, or one of its parents, is the longest that
-    /// the key begins with; and the longest is the newest, since a wider newer one would have absorbed it.
-    fn newest_over(&self, key: &str) -> Epoch {
-        let exact = match self.exact.binary_search_by(|(text, _)| (**text).cmp(key)) {
-            Ok(at) => self.exact[at].1,
-            Err(_) => 0,
-        };
-        let mut at = self.prefixes.partition_point(|node| *node.text <= *key).checked_sub(1);
-        while let Some(candidate) = at {
-            let node = &self.prefixes[candidate];
-            if key.starts_with(&*node.text) {
-                return exact.max(node.epoch);
-            }
-            at = node.parent;
+    /// The state after `last`.
+    fn of(state: &State, last: &Snapshot) -> Snapshot {
+        let lists = std::array::from_fn(|at| match state.changed[at] {
+            false => last.lists[at].clone(),
+            true => nodes(&state.lists[at]),
+        });
+        Snapshot { newest: state.all().map(|fence| fence.epoch).max().unwrap_or(0), lists }
+    }
+
+    fn judge(&self, subject: Subject<'_>, epoch: Epoch) -> Verdict {
+        if epoch >= self.newest {
+            return Verdict::Live;
         }
-        exact
+        if self.newest_over(Mode::Delete, subject) > epoch {
+            return Verdict::Gone;
+        }
+        match self.newest_over(Mode::Stale, subject) {
+            stale if stale > epoch => Verdict::Stale(stale),
+            _ => Verdict::Live,
+        }
+    }
+
+    /// The highest epoch of a fence of this mode that names the subject, or 0.
+    fn newest_over(&self, mode: Mode, subject: Subject<'_>) -> Epoch {
+        let lists = |order| (self.list(mode, order, Reach::Exact), self.list(mode, order, Reach::Prefix));
+        let (exact, prefixes) = lists(Order::Url);
+        let mut newest = exact_over(exact, subject.key).max(prefix_over(prefixes, subject.key));
+        let (exact, prefixes) = lists(Order::Asset);
+        if !exact.is_empty() || !prefixes.is_empty() {
+            let asset = crate::key::asset_of(subject.key);
+            newest = newest.max(exact_over(exact, &asset)).max(prefix_over(prefixes, &asset));
+        }
+        let (exact, prefixes) = lists(Order::Tag);
+        if exact.is_empty() && prefixes.is_empty() {
+            return newest;
+        }
+        match subject.tags {
+            None => newest.max(newest_within(exact, subject)).max(newest_within(prefixes, subject)),
+            Some(tags) => tags.as_slice().iter().fold(newest, |newest, tag| {
+                newest.max(exact_over(exact, tag.as_str())).max(prefix_over(prefixes, tag.as_str()))
+            }),
+        }
+    }
+
+    fn list(&self, mode: Mode, order: Order, reach: Reach) -> &[Node] {
+        &self.lists[list(mode, order, reach)]
     }
 }
 
+fn nodes(fences: &[Fence]) -> Arc<[Node]> {
+    let mut nodes: Vec<Node> = Vec::with_capacity(fences.len());
+    for fence in fences {
+        let text = fence.span.text.clone();
+        let mut parent = nodes.len().checked_sub(1).filter(|_| fence.span.reach == Reach::Prefix);
+        while let Some(candidate) = parent {
+            if text.starts_with(&*nodes[candidate].text) {
+                break;
+            }
+            parent = nodes[candidate].parent;
+        }
+        nodes.push(Node { text, epoch: fence.epoch, parent });
+    }
+    nodes.into()
+}
+
+fn exact_over(list: &[Node], text: &str) -> Epoch {
+    list.binary_search_by(|node| (*node.text).cmp(text)).map_or(0, |at| list[at].epoch)
+}
+
+/// One binary search, one comparison, and a walk that compares lengths: of all prefixes not after the text, the
+/// greatest, or one of its parents, is the longest that the text begins with; and the longest is the newest,
+/// since a wider newer one would have absorbed it.
+fn prefix_over(list: &[Node], text: &str) -> Epoch {
+    let Some(mut at) = list.partition_point(|node| *node.text <= *text).checked_sub(1) else { return 0 };
+    let alike = common_prefix(&list[at].text, text);
+    loop {
+        let node = &list[at];
+        if node.text.len() <= alike {
+            return node.epoch;
+        }
+        match node.parent {
+            Some(parent) => at = parent,
+            None => return 0,
+        }
+    }
+}
+
+/// The highest epoch in the subject's account.
+fn newest_within(list: &[Node], subject: Subject<'_>) -> Epoch {
+    let from = list.partition_point(|node| *node.text < *subject.account());
+    let own = list[from..].iter().take_while(|node| node.text.starts_with(subject.account()));
+    own.map(|node| node.epoch).max().unwrap_or(0)
+}
+
 /// The fences as they stood when the view was made: make it first, look into the store after it.
-pub struct View(Option<Guard<Arc<Snapshot>>>);
+pub struct View(Option<Loaded<Snapshot>>);
 
 impl View {
-    /// Whether what began at `epoch` under `key` has been purged.
-    pub fn covers(&self, key: &Key, epoch: Epoch) -> bool {
+    /// Whether no fence was alive.
+    #[cfg(test)]
+    pub fn is_clear(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// What purges mean for what began at `epoch`.
+    pub fn judge(&self, subject: Subject<'_>, epoch: Epoch) -> Verdict {
         match &self.0 {
-            None => false,
-            Some(snapshot) => snapshot.newest_over(key.as_str()) > epoch,
+            None => Verdict::Live,
+            Some(snapshot) => snapshot.judge(subject, epoch),
         }
     }
 }
@@ -167,6 +281,11 @@ impl Ticket {
     pub fn number(&self) -> u64 {
         self.number
     }
+
+    /// Tells by which tags the fetch may be purged: its head has come. Fences over other tags wait no longer.
+    pub fn learn(&self, tags: &Tags) {
+        self.fences.learn(self.epoch, self.number, tags);
+    }
 }
 
 impl Drop for Ticket {
@@ -175,54 +294,37 @@ impl Drop for Ticket {
     }
 }
 
-/// What a fence names, for the sweep.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Span {
-    /// One key.
-    Exact(Arc<str>),
-    /// Every key that begins so.
-    Prefix(Arc<str>),
-}
-
 /// What the sweeper is to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Job {
-    /// Remove what the fence covers; then report by [`Fences::swept`], or [`Fences::interrupted`].
-    First {
-        /// Names the fence in the report.
-        number: u64,
-        /// What it covers.
-        span: Span,
-        /// Variants older than this are covered.
-        epoch: Epoch,
-    },
-    /// The same once more, now that no older fetch is under way; then [`Fences::retire`].
-    Last {
-        /// Names the fence in the report.
-        number: u64,
-        /// What it covers.
-        span: Span,
-        /// Variants older than this are covered.
-        epoch: Epoch,
-    },
+    /// A sweep of a fence.
+    Sweep(Sweep),
     /// The process ends.
     Close,
+}
+
+/// A sweep of what a fence covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// Names the fence in the report.
+    pub number: u64,
+    /// Whether what is covered goes, or goes stale.
+    pub mode: Mode,
+    /// What it covers.
+    pub span: Span,
+    /// Variants older than this are covered.
+    pub epoch: Epoch,
+    /// The first one: report it by [`Fences::swept`]. Else no older fetch is under way any more: after this one
+    /// comes [`Fences::retire`].
+    pub first: bool,
 }
 
 impl Fences {
     /// No fence, epoch 1.
     pub fn new() -> Arc<Fences> {
-        let state = State {
-            epoch: 1,
-            exact: Vec::new(),
-            prefixes: Vec::new(),
-            active: BTreeMap::new(),
-            numbers: 0,
-            closed: false,
-        };
         Arc::new(Fences {
-            state: Mutex::new(state),
-            snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            state: Mutex::new(State::new()),
+            snapshot: Published::new(Snapshot::empty()),
             newest: AtomicU64::new(0),
             work: Condvar::new(),
         })
@@ -237,18 +339,17 @@ impl Fences {
         }
     }
 
-    /// Raises the epoch and publishes a fence over `target`. When this returns, no later look-up, join or
+    /// Raises the epoch and publishes a fence over `span`. When this returns, no later look-up, join or
     /// commit accepts what the fence covers.
-    pub fn publish(&self, target: &Target, on_swept: OnSwept) -> Epoch {
+    pub fn publish(&self, mode: Mode, span: Span, on_swept: OnSwept) -> Epoch {
         let mut state = self.state.lock();
         state.epoch += 1;
         let epoch = state.epoch;
-        let span = Span::of(target);
-        state.raise(&span, epoch, vec![on_swept]);
+        state.raise(mode, span, epoch, vec![on_swept]);
         if state.count() > FENCES_MAX {
             state.fold();
         }
-        self.show(&state);
+        self.show(&mut state);
         drop(state);
         self.work.notify_one();
         epoch
@@ -256,25 +357,35 @@ impl Fences {
 
     /// Enters a fetch of `key` into the active set; nothing may have been sent to the origin for it yet.
     pub fn enter(self: &Arc<Fences>, key: &Key) -> Ticket {
+        let fetch = Fetch { key: key.clone(), tags: None };
         let mut state = self.state.lock();
         state.numbers += 1;
         let (epoch, number) = (state.epoch, state.numbers);
-        let previous = state.active.insert((epoch, number), key.clone());
+        let previous = state.active.insert((epoch, number), fetch);
         assert!(previous.is_none(), "a fetch's number is used once");
         drop(state);
         Ticket { fences: self.clone(), epoch, number }
     }
 
+    fn learn(&self, epoch: Epoch, number: u64, tags: &Tags) {
+        let mut state = self.state.lock();
+        let fetch =
+            state.active.get_mut(&(epoch, number)).expect("a ticket is in the set until it is dropped");
+        fetch.tags = Some(tags.clone());
+        let key = fetch.key.clone();
+        let subject = Subject::known(key.as_str(), tags);
+        let drained = state.wait_no_longer(number, |span| !span.covers(subject));
+        drop(state);
+        if drained {
+            self.work.notify_one();
+        }
+    }
+
     fn leave(&self, epoch: Epoch, number: u64) {
         let mut state = self.state.lock();
-        let known = state.active.remove(&(epoch, number)).is_some();
-        assert!(known, "a ticket leaves the active set once");
-        let mut drained = false;
-        for fence in state.all_mut() {
-            if let Phase::Draining(waiting) = &mut fence.phase {
-                drained |= waiting.remove(&number) && waiting.is_empty();
-            }
-        }
+        let left = state.active.remove(&(epoch, number));
+        assert!(left.is_some(), "a ticket leaves the active set once");
+        let drained = state.wait_no_longer(number, |_| true);
         drop(state);
         if drained {
             self.work.notify_one();
@@ -288,37 +399,39 @@ impl Fences {
             if state.closed {
                 return Job::Close;
             }
-            if let Some(job) = state.next_job() {
-                return job;
+            if let Some(sweep) = state.next_sweep() {
+                return Job::Sweep(sweep);
             }
             self.work.wait(&mut state);
         }
     }
 
-    /// The sweeper's next job, if there is one: for tests that sweep by hand.
+    /// The next sweep, if there is one: for tests that sweep by hand.
     #[cfg(test)]
-    pub fn ready_job(&self) -> Option<Job> {
-        self.state.lock().next_job()
+    pub fn ready_sweep(&self) -> Option<Sweep> {
+        self.state.lock().next_sweep()
     }
 
-    /// Whether the fence is still alive, and not folded into a wider one.
+    /// Whether the fence is still alive, and not absorbed by another one.
     pub fn is_alive(&self, number: u64) -> bool {
-        self.state.lock().find_mut(number).is_some()
+        self.state.lock().all().any(|fence| fence.number == number)
     }
 
-    /// Reports the first sweep of a fence as done, and tells its callers. It drains from here on.
+    /// Reports the first sweep of a fence as done, and tells its callers. It drains from here on. Where a wider
+    /// fence has absorbed it meanwhile, the figures are that one's.
     pub fn swept(&self, number: u64, freed: Swept) {
         let mut state = self.state.lock();
-        let Some((span, epoch)) = state.find_mut(number).map(|(span, fence)| (span, fence.epoch)) else {
-            drop(state);
-            return self.interrupted(number, freed);
+        let State { lists, active, .. } = &mut *state;
+        let Some(fence) = lists.iter_mut().flatten().find(|fence| fence.number == number) else {
+            if let Some(absorber) = lists.iter_mut().flatten().find(|fence| fence.took_over == Some(number)) {
+                absorber.swept.add(freed);
+                absorber.took_over = None;
+            }
+            return;
         };
-        let older = state.active.range(..(epoch, 0)).filter(|(_, key)| span.covers(key.as_str()));
-        let waiting: HashSet<u64> = older.map(|((_, number), _)| *number).collect();
-        let (_, fence) = state.find_mut(number).expect("found above, under the same lock");
-        fence.phase = Phase::Draining(waiting);
-        fence.swept.entries += freed.entries;
-        fence.swept.bytes += freed.bytes;
+        let older = active.range(..(fence.epoch, 0)).filter(|(_, fetch)| fence.span.covers(fetch.subject()));
+        fence.phase = Phase::Draining(older.map(|((_, number), _)| *number).collect());
+        fence.swept.add(freed);
         let (swept, callers) = (fence.swept, std::mem::take(&mut fence.callers));
         drop(state);
         for caller in callers {
@@ -326,22 +439,27 @@ impl Fences {
         }
     }
 
-    /// Reports what was removed before the fence was absorbed by a wider one.
-    pub fn interrupted(&self, number: u64, freed: Swept) {
-        let mut state = self.state.lock();
-        if let Some(fence) = state.all_mut().find(|fence| fence.took_over == Some(number)) {
-            fence.swept.entries += freed.entries;
-            fence.swept.bytes += freed.bytes;
-            fence.took_over = None;
-        }
-    }
-
     /// Drops a fence after its last sweep.
     pub fn retire(&self, number: u64) {
         let mut state = self.state.lock();
-        state.exact.retain(|fence| fence.number != number);
-        state.prefixes.retain(|fence| fence.number != number);
-        self.show(&state);
+        let Some(fence) = state.take(number) else { return }; // Absorbed: the wider one retires for it.
+        if state.retired.len() == FENCES_REMEMBERED {
+            state.retired.pop_front();
+        }
+        state.retired.push_back(Retired { mode: fence.mode, span: fence.span, epoch: fence.epoch });
+        self.show(&mut state);
+    }
+
+    /// What the fences that retired last would say of the store: nothing in it may be covered, but what has been
+    /// made stale already. Make it before the store is walked.
+    pub fn retired(&self) -> Retirements {
+        let mut retired: Vec<Retired> = self.state.lock().retired.iter().cloned().collect();
+        retired.sort_by_key(|fence| fence.epoch);
+        let mut state = State::new();
+        for Retired { mode, span, epoch } in retired {
+            state.raise(mode, span, epoch, Vec::new());
+        }
+        Retirements(Snapshot::of(&state, &Snapshot::empty()))
     }
 
     /// Ends [`Fences::next_job`] for good.
@@ -357,116 +475,151 @@ impl Fences {
     }
 
     /// Publishes the state: the snapshot first, `newest` after it.
-    fn show(&self, state: &State) {
-        let newest = state.all().map(|fence| fence.epoch).max().unwrap_or(0);
-        self.snapshot.store(Arc::new(Snapshot::of(state)));
+    fn show(&self, state: &mut State) {
+        let snapshot = Snapshot::of(state, &self.snapshot.load());
+        state.changed = [false; LISTS];
+        let newest = snapshot.newest;
+        self.snapshot.store(Arc::new(snapshot));
         self.newest.store(newest, Ordering::Release);
     }
 }
 
+/// See [`Fences::retired`].
+pub struct Retirements(Snapshot);
+
+impl Retirements {
+    /// What they say of a stored variant.
+    pub fn judge(&self, subject: Subject<'_>, epoch: Epoch) -> Verdict {
+        self.0.judge(subject, epoch)
+    }
+}
+
 impl State {
+    fn new() -> State {
+        State {
+            epoch: 1,
+            lists: Default::default(),
+            changed: [true; LISTS],
+            active: BTreeMap::new(),
+            numbers: 0,
+            retired: VecDeque::new(),
+            closed: false,
+        }
+    }
+
     fn count(&self) -> usize {
-        self.exact.len() + self.prefixes.len()
+        self.lists.iter().map(Vec::len).sum()
     }
 
     fn all(&self) -> impl Iterator<Item = &Fence> {
-        self.exact.iter().chain(&self.prefixes)
+        self.lists.iter().flatten()
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Fence> {
-        self.exact.iter_mut().chain(&mut self.prefixes)
+        self.lists.iter_mut().flatten()
     }
 
-    fn find_mut(&mut self, number: u64) -> Option<(Span, &mut Fence)> {
-        if let Some(fence) = self.exact.iter_mut().find(|fence| fence.number == number) {
-            return Some((Span::Exact(fence.text.clone()), fence));
+    /// Takes a fetch from what the fences wait for that `which` names; whether one of them waits for none now.
+    fn wait_no_longer(&mut self, number: u64, which: impl Fn(&Span) -> bool) -> bool {
+        let mut drained = false;
+        for fence in self.all_mut() {
+            if let Phase::Draining(waiting) = &mut fence.phase {
+                drained |= which(&fence.span) && waiting.remove(&number) && waiting.is_empty();
+            }
         }
-        let fence = self.prefixes.iter_mut().find(|fence| fence.number == number)?;
-        Some((Span::Prefix(fence.text.clone()), fence))
+        drained
     }
 
-    /// Puts up a fence; it absorbs the older ones that it covers, with their callers.
-    fn raise(&mut self, span: &Span, epoch: Epoch, callers: Vec<OnSwept>) {
-        let mut fence = Fence {
-            number: self.numbers + 1,
-            text: span.text().clone(),
-            epoch,
-            phase: Phase::Queued,
-            swept: Swept::default(),
-            callers,
-            took_over: None,
-        };
+    /// Puts up a fence; it absorbs the older ones that it covers, with their callers. Its number.
+    fn raise(&mut self, mode: Mode, span: Span, epoch: Epoch, callers: Vec<OnSwept>) -> u64 {
         self.numbers += 1;
-        let covered = |older: &Fence| older.epoch <= epoch && span.covers(&older.text);
-        let text = span.text();
-        let from = self.exact.partition_point(|older| *older.text < **text);
-        while self.exact.get(from).is_some_and(covered) {
-            fence.absorb(self.exact.remove(from));
-        }
-        let mut at = self.prefixes.partition_point(|older| *older.text < **text);
-        match span {
-            Span::Exact(_) => self.exact.insert(from, fence),
-            Span::Prefix(_) => {
-                // A narrower one that is newer (a fold can meet one) stays, and may stand between others.
-                let from = at;
-                while let Some(older) = self.prefixes.get(at)
-                    && older.text.starts_with(&**text)
-                {
-                    if covered(older) {
-                        fence.absorb(self.prefixes.remove(at));
-                    } else {
-                        at += 1;
-                    }
+        let number = self.numbers;
+        let (phase, swept) = (Phase::Queued, Swept::default());
+        let mut fence = Fence { number, mode, span, epoch, phase, swept, callers, took_over: None };
+        let modes = match mode {
+            Mode::Delete => &[Mode::Delete, Mode::Stale][..],
+            Mode::Stale => &[Mode::Stale][..],
+        };
+        let (own_order, everywhere) = (fence.span.order, fence.span.names_accounts());
+        for order in Order::ALL.into_iter().filter(|order| everywhere || *order == own_order) {
+            for mode in modes {
+                self.absorb(&mut fence, list(*mode, order, Reach::Exact));
+                if fence.span.reach == Reach::Prefix {
+                    self.absorb(&mut fence, list(*mode, order, Reach::Prefix));
                 }
-                self.prefixes.insert(from, fence);
+            }
+        }
+        let own = list(mode, fence.span.order, fence.span.reach);
+        let at = self.lists[own].partition_point(|older| older.span.text < fence.span.text);
+        self.lists[own].insert(at, fence);
+        self.changed[own] = true;
+        number
+    }
+
+    /// Takes from a list what `fence` covers. A newer one (a fold can meet one) stays.
+    fn absorb(&mut self, fence: &mut Fence, list: usize) {
+        let fences = &mut self.lists[list];
+        let mut at = fences.partition_point(|older| older.span.text < fence.span.text);
+        while let Some(older) = fences.get(at).filter(|older| fence.span.names(&older.span.text)) {
+            if older.epoch <= fence.epoch {
+                fence.absorb(fences.remove(at));
+                self.changed[list] = true;
+            } else {
+                at += 1;
             }
         }
     }
 
-    /// Folds two neighbours of one account into a fence over what their texts begin with alike: the two
-    /// that share most, so that least is purged beside what was asked. Leaves the one being swept alone,
-    /// so that a storm of purges can't restart one sweep for ever.
+    /// Folds two neighbours of one order and account into a fence over what their texts begin with alike: of
+    /// one mode if there are such, and the two that share most, so that least is purged beside what was asked.
+    /// Leaves the one being swept alone, so that a storm of purges can't restart one sweep for ever.
     fn fold(&mut self) {
-        let mut sorted: Vec<(&Fence, usize)> = self
-            .all()
-            .filter(|fence| !matches!(fence.phase, Phase::Sweeping))
-            .map(|fence| (fence, fence.text.find('/').map_or(fence.text.len(), |slash| slash + 1)))
-            .collect();
-        sorted.sort_unstable_by(|a, b| a.0.text.cmp(&b.0.text));
-        let best = sorted.windows(2).filter_map(|pair| {
-            let [(left, account), (right, _)] = pair else { return None };
-            let alike = common_prefix(&left.text, &right.text);
-            (alike >= *account).then_some((alike, left.number, right.number))
-        });
-        // Accounts with one fence each can't be folded: then there are as many as accounts, which are bounded.
-        let Some((alike, left, right)) = best.max_by_key(|(alike, ..)| *alike) else { return };
-        let (left, right) = (self.take(left), self.take(right));
-        let span = Span::Prefix(left.text[..alike].into());
-        let epoch = left.epoch.max(right.epoch);
-        self.raise(&span, epoch, Vec::new());
-        let number = self.numbers;
-        let (_, folded) = self.find_mut(number).expect("raised just now, under the same lock");
+        let mut best: Option<((bool, usize), u64, u64)> = None;
+        for order in Order::ALL {
+            let mut sorted: Vec<&Fence> = self
+                .all()
+                .filter(|fence| fence.span.order == order && !matches!(fence.phase, Phase::Sweeping))
+                .collect();
+            sorted.sort_by(|a, b| a.span.text.cmp(&b.span.text)); // Stable: it merges lists that are sorted.
+            for pair in sorted.windows(2) {
+                let [left, right] = pair else { continue };
+                let alike = common_prefix(&left.span.text, &right.span.text);
+                let closeness = (left.mode == right.mode, alike);
+                let same_account = alike >= account(&left.span.text).len() && alike > 0;
+                if same_account && best.as_ref().is_none_or(|(so_far, ..)| *so_far < closeness) {
+                    best = Some((closeness, left.number, right.number));
+                }
+            }
+        }
+        // Accounts with one fence an order can't be folded: then there are three an account, which are bounded.
+        let Some(((same_mode, alike), left, right)) = best else { return };
+        let taken = "they were found just now, under the same lock";
+        let (left, right) = (self.take(left).expect(taken), self.take(right).expect(taken));
+        let mode = if same_mode { left.mode } else { Mode::Delete };
+        let text = left.span.text[..alike].into();
+        let span = Span { order: left.span.order, reach: Reach::Prefix, text };
+        let number = self.raise(mode, span, left.epoch.max(right.epoch), Vec::new());
+        let folded = self.all_mut().find(|fence| fence.number == number).expect("it was raised just now");
         folded.absorb(left);
         folded.absorb(right);
     }
 
-    fn take(&mut self, number: u64) -> Fence {
-        let of = |fences: &[Fence]| fences.iter().position(|fence| fence.number == number);
-        if let Some(at) = of(&self.exact) {
-            return self.exact.remove(at);
+    fn take(&mut self, number: u64) -> Option<Fence> {
+        for (fences, changed) in self.lists.iter_mut().zip(&mut self.changed) {
+            if let Some(at) = fences.iter().position(|fence| fence.number == number) {
+                *changed = true;
+                return Some(fences.remove(at));
+            }
         }
-        let at = of(&self.prefixes).expect("the number was read from these two lists");
-        self.prefixes.remove(at)
+        None
     }
 
-    fn next_job(&mut self) -> Option<Job> {
-        let oldest = self.all().filter(|fence| fence.has_work()).min_by_key(|fence| fence.epoch)?.number;
-        let (span, fence) = self.find_mut(oldest)?;
-        let (number, epoch) = (fence.number, fence.epoch);
-        match std::mem::replace(&mut fence.phase, Phase::Sweeping) {
-            Phase::Draining(_) => Some(Job::Last { number, span, epoch }),
-            Phase::Queued | Phase::Sweeping => Some(Job::First { number, span, epoch }),
-        }
+    fn next_sweep(&mut self) -> Option<Sweep> {
+        let fence = self.all_mut().filter(|fence| fence.has_work()).min_by_key(|fence| fence.epoch)?;
+        let first = !matches!(fence.phase, Phase::Draining(_));
+        fence.phase = Phase::Sweeping;
+        let Fence { number, mode, span, epoch, .. } = fence;
+        Some(Sweep { number: *number, mode: *mode, span: span.clone(), epoch: *epoch, first })
     }
 }
 
@@ -486,41 +639,24 @@ impl Fence {
         self.took_over = swept_now.or(self.took_over).or(older.took_over);
         // One that was swept has told its callers already, and its figures are its own.
         if !older.callers.is_empty() {
-            self.swept.entries += older.swept.entries;
-            self.swept.bytes += older.swept.bytes;
             self.swept.shared |= older.swept.shared || !self.callers.is_empty();
+            self.swept.add(older.swept);
             self.callers.extend(older.callers);
         }
     }
 }
 
-impl Span {
-    fn of(target: &Target) -> Span {
-        match target {
-            Target::Url(key) => Span::Exact(key.as_str().into()),
-            Target::Prefix(prefix) => Span::Prefix(prefix.as_str().into()),
-        }
-    }
-
-    /// What it names, or what that begins with.
-    pub fn text(&self) -> &Arc<str> {
-        match self {
-            Span::Exact(text) | Span::Prefix(text) => text,
-        }
-    }
-
-    /// Whether it names `key`.
-    pub fn covers(&self, key: &str) -> bool {
-        match self {
-            Span::Exact(text) => **text == *key,
-            Span::Prefix(text) => key.starts_with(&**text),
-        }
+impl Swept {
+    /// Counts what another sweep, or another part of this one, freed.
+    pub fn add(&mut self, other: Swept) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
     }
 }
 
+/// Bytes that two texts begin with alike, eight at a time as long as they can.
 fn common_prefix(left: &str, right: &str) -> usize {
-    left.bytes().zip(right.bytes()).take_while(|(a, b)| a == b).count()
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let words = left.chunks_exact(8).zip(right.chunks_exact(8)).take_while(|(a, b)| a == b).count() * 8;
+    words + left[words..].iter().zip(&right[words..]).take_while(|(a, b)| a == b).count()
 }
-
-#[cfg(test)]
-mod tests;

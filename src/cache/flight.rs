@@ -21,17 +21,18 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
-use parking_lot::Mutex;
-
-use super::fence::{Epoch, Fences, Ticket};
-use super::store::{Body, Variant};
+use super::fence::{Epoch, Fences, Ticket, Verdict};
+use super::span::Subject;
+use super::sync::Mutex;
+use super::variant::{Body, Variant};
 use crate::key::Key;
 use crate::limits::{CHUNK_BYTES, STREAM_WINDOW_BYTES};
 use crate::semantics::conditional::Validators;
 use crate::semantics::range::Part;
 use crate::semantics::vary::Selection;
+use crate::target::Tags;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
 
 /// Why a fetch brought nothing, or ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +132,8 @@ pub struct Flight {
 #[derive(Default)]
 struct Progress {
     landing: Option<Landing>,
+    /// What it may be purged by, once its head has come.
+    tags: Option<Tags>,
     /// (offset of its first byte, piece), in order, without gaps.
     pieces: VecDeque<(u64, Bytes)>,
     /// Of `pieces`, how many from the front are in their stored form.
@@ -177,11 +180,12 @@ impl Flights {
     pub fn join(self: &Arc<Flights>, key: &Key, fields: &HeaderMap, alike_alone: bool) -> Join {
         let mut open = self.open.lock();
         let view = self.fences.view();
-        let joinable = open
-            .get(key)
-            .into_iter()
-            .flatten()
-            .find(|flight| !view.covers(key, flight.epoch) && flight.may_answer(fields, alike_alone));
+        let joinable = open.get(key).into_iter().flatten().find(|flight| {
+            let tags = flight.progress.lock().tags.clone();
+            let subject = Subject { key: key.as_str(), tags: tags.as_ref() };
+            // A soft purge too: what is joined after it is to be newer than it.
+            view.judge(subject, flight.epoch) == Verdict::Live && flight.may_answer(fields, alike_alone)
+        });
         if let Some(flight) = joinable {
             return Join::Follow(Reader::of(flight.clone()));
         }
@@ -213,7 +217,7 @@ impl Flights {
             fields: fields.clone(),
             progress: Mutex::default(),
         };
-        Lead { flights: self.clone(), flight: Arc::new(flight), ticket: Some(ticket) }
+        Lead { flights: self.clone(), flight: Arc::new(flight), ticket: Some(ticket), tags: None }
     }
 
     fn close(&self, flight: &Flight) {
@@ -289,6 +293,7 @@ pub struct Lead {
     flight: Arc<Flight>,
     /// Gone once nothing will be stored.
     ticket: Option<Ticket>,
+    tags: Option<Tags>,
 }
 
 impl Lead {
@@ -310,6 +315,22 @@ impl Lead {
     /// Whether it is in the active set.
     pub fn is_active(&self) -> bool {
         self.ticket.is_some()
+    }
+
+    /// Tells by which tags the fetch may be purged: those of its response, and of what it renews. Before it is
+    /// told, every purge by tag in the account counts as one over the fetch. Before the commit, and once.
+    pub fn learn(&mut self, tags: Tags) {
+        assert!(self.tags.is_none(), "a head comes once");
+        if let Some(ticket) = &self.ticket {
+            ticket.learn(&tags);
+        }
+        self.flight.progress.lock().tags = Some(tags.clone());
+        self.tags = Some(tags);
+    }
+
+    /// The tags that it has learned.
+    pub fn tags(&self) -> Option<&Tags> {
+        self.tags.as_ref()
     }
 
     /// Tells the readers how the flight turned out. What is not to be stored takes no more followers, and

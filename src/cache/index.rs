@@ -1,128 +1,165 @@
-//! The sorted order of what is stored: it leads a sweep to the keys under a prefix.
+//! The sorted orders of what is stored: they lead a sweep to what a span names.
 //!
-//! A SET of (key, id), never a map of key to id: when two fills of one key race, a map loses the live one.
-//! Invariant: index ⊇ store. A pair is added before the store's insert, and removed by the store's
-//! listener, which is told exactly which value left. A handle is the resource itself (8 bytes), so no key is
-//! copied.
+//! Two SETS of resources, never maps of key to id: when two fills of one key race, a map loses the live one. One
+//! is sorted by key and id, the other by asset, key and id. Invariant: index ⊇ store. A resource is added before
+//! the store's insert, and removed by the store's listener, which is told exactly which one left. A handle is
+//! the resource itself (8 bytes), so no key is copied, and a comparison goes one step into memory.
 //!
-//! Lock: one mutex, a leaf: the store is never called under it (the store's listener takes it under the
-//! store's own lock). Insert and remove cost O(log n); a slice holds it for `SWEEP_SLICE_KEYS` keys at most.
+//! Locks: one mutex for each order, both leaves, never together: the store is never called under them (the
+//! store's listener takes them under the store's own lock). Insert and remove cost O(log n); a slice holds one
+//! for `SWEEP_SLICE_KEYS` keys at most.
 
-use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::ops::Bound;
-use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::fence::Span;
+use super::span::{Order, Span, account};
 use super::store::Resource;
+use super::sync::Mutex;
 use crate::limits::SWEEP_SLICE_KEYS;
 
 /// See the module.
 #[derive(Default)]
 pub struct Index {
-    by_key: Mutex<BTreeSet<Handle>>,
+    by_url: Sorted<ByUrl>,
+    by_asset: Sorted<ByAsset>,
 }
-
-/// A resource, ordered by key and then by id.
-struct Handle(Arc<Resource>);
-
-/// A place in the order, of a handle or of none.
-trait Place {
-    fn place(&self) -> (&str, u64);
-}
-
-impl Place for Handle {
-    fn place(&self) -> (&str, u64) {
-        (self.0.key().as_str(), self.0.id())
-    }
-}
-
-impl Place for (&str, u64) {
-    fn place(&self) -> (&str, u64) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Place + 'a> for Handle {
-    fn borrow(&self) -> &(dyn Place + 'a) {
-        self
-    }
-}
-
-impl Ord for dyn Place + '_ {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.place().cmp(&other.place())
-    }
-}
-
-impl PartialOrd for dyn Place + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn Place + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
-    }
-}
-
-impl Eq for dyn Place + '_ {}
-
-impl Ord for Handle {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.place().cmp(&other.place())
-    }
-}
-
-impl PartialOrd for Handle {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Handle {
-    fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
-    }
-}
-
-impl Eq for Handle {}
 
 impl Index {
     /// Adds a resource, before it goes into the store.
-    pub fn add(&self, resource: &Arc<Resource>) {
-        let added = self.by_key.lock().insert(Handle(resource.clone()));
-        assert!(added, "every write to the store has an id of its own");
+    pub fn add(&self, resource: &Resource) {
+        self.by_url.add(resource);
+        self.by_asset.add(resource);
     }
 
     /// Removes exactly this resource; whether it was there.
     pub fn remove(&self, resource: &Resource) -> bool {
-        let place = (resource.key().as_str(), resource.id());
-        let removed = self.by_key.lock().take(&place as &dyn Place);
+        // Not short-circuited: both, always.
+        self.by_url.remove(resource) | self.by_asset.remove(resource)
+    }
+
+    /// Whether both orders have exactly this resource.
+    pub fn has(&self, resource: &Resource) -> bool {
+        self.by_url.has(resource) && self.by_asset.has(resource)
+    }
+
+    /// The next resources after `cursor` that `span` may name, in its order; an empty slice is the end. A tag is
+    /// looked for in its whole account.
+    pub fn slice(&self, span: &Span, cursor: Option<&Resource>) -> Vec<Resource> {
+        match span.order {
+            Order::Url => self.by_url.slice(&span.text, cursor, |resource| span.names(resource.key())),
+            Order::Asset => {
+                let named = |resource: &Resource| span.names_asset(&resource.asset());
+                self.by_asset.slice(&span.text, cursor, named)
+            }
+            Order::Tag => {
+                let account = account(&span.text);
+                self.by_url.slice(account, cursor, |resource| resource.key().starts_with(account))
+            }
+        }
+    }
+
+    /// Resources in each order: by key, by asset.
+    pub fn lengths(&self) -> (usize, usize) {
+        (self.by_url.0.lock().len(), self.by_asset.0.lock().len())
+    }
+}
+
+/// The resources in one order.
+struct Sorted<S>(Mutex<BTreeSet<Handle<S>>>);
+
+impl<S> Default for Sorted<S> {
+    fn default() -> Sorted<S> {
+        Sorted(Mutex::new(BTreeSet::new()))
+    }
+}
+
+impl<S: Sorting> Sorted<S> {
+    fn add(&self, resource: &Resource) {
+        let added = self.0.lock().insert(Handle::of(resource));
+        assert!(added, "every write to the store has an id of its own");
+    }
+
+    fn remove(&self, resource: &Resource) -> bool {
+        let handle = Handle::of(resource);
+        let removed = self.0.lock().take(&handle);
         removed.is_some() // The handle, and perhaps a large body with it, is dropped after the lock.
     }
 
-    /// The next resources under `span` after the place of `cursor`, in order; an empty slice is the end.
-    pub fn slice(&self, span: &Span, cursor: Option<&Resource>) -> Vec<Arc<Resource>> {
-        let start: (&str, u64) = match cursor {
-            None => (span.text(), 0),
-            Some(resource) => (resource.key().as_str(), resource.id()),
-        };
-        let from: Bound<&dyn Place> = Bound::Excluded(&start); // Ids begin at 1: nothing stands at (text, 0).
-        let set = self.by_key.lock();
-        set.range::<dyn Place, _>((from, Bound::Unbounded))
-            .map(|handle| &handle.0)
-            .take_while(|resource| span.covers(resource.key().as_str()))
+    fn has(&self, resource: &Resource) -> bool {
+        self.0.lock().contains(&Handle::of(resource))
+    }
+
+    fn slice(
+        &self,
+        text: &str,
+        cursor: Option<&Resource>,
+        named: impl Fn(&Resource) -> bool,
+    ) -> Vec<Resource> {
+        let start = Handle::of(&cursor.cloned().unwrap_or_else(|| Resource::before(text)));
+        let sorted = self.0.lock();
+        sorted
+            .range((Bound::Excluded(&start), Bound::Unbounded))
+            .map(|handle| &handle.resource)
+            .take_while(|resource| named(resource))
             .take(SWEEP_SLICE_KEYS)
             .cloned()
             .collect()
     }
+}
 
-    /// Resources in the order.
-    pub fn len(&self) -> usize {
-        self.by_key.lock().len()
+/// A resource's place in an order.
+struct Handle<S> {
+    resource: Resource,
+    sorting: PhantomData<S>,
+}
+
+impl<S> Handle<S> {
+    fn of(resource: &Resource) -> Handle<S> {
+        Handle { resource: resource.clone(), sorting: PhantomData }
     }
 }
+
+/// An order of resources; two that are not the same one are never equal in it.
+trait Sorting {
+    fn order(left: &Resource, right: &Resource) -> Ordering;
+}
+
+/// By key and id.
+struct ByUrl;
+
+/// By asset, key and id.
+struct ByAsset;
+
+impl Sorting for ByUrl {
+    fn order(left: &Resource, right: &Resource) -> Ordering {
+        left.key_bytes().cmp(right.key_bytes()).then_with(|| left.id().cmp(&right.id()))
+    }
+}
+
+impl Sorting for ByAsset {
+    fn order(left: &Resource, right: &Resource) -> Ordering {
+        left.asset().order(&right.asset()).then_with(|| ByUrl::order(left, right))
+    }
+}
+
+impl<S: Sorting> Ord for Handle<S> {
+    fn cmp(&self, other: &Handle<S>) -> Ordering {
+        S::order(&self.resource, &other.resource)
+    }
+}
+
+impl<S: Sorting> PartialOrd for Handle<S> {
+    fn partial_cmp(&self, other: &Handle<S>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<S: Sorting> PartialEq for Handle<S> {
+    fn eq(&self, other: &Handle<S>) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<S: Sorting> Eq for Handle<S> {}

@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use parking_lot::Mutex;
-
-use super::fence::Span;
+use super::span::{Order, Reach, Span, Subject};
+use super::sync::Mutex;
 use crate::clock::Moment;
 use crate::key::Key;
 use crate::limits::{PASS_MARKER_TIME, PASS_MARKERS_MAX};
@@ -42,14 +41,24 @@ impl Markers {
         self.until.lock().remove(key.as_str());
     }
 
-    /// Forgets what a purge names.
+    /// Forgets what a purge names: of a tag its whole account, since nobody knows the tags of what is not stored.
     pub fn clear_span(&self, span: &Span) {
         let mut until = self.until.lock();
-        let range = (Bound::Included(&**span.text()), Bound::Unbounded);
-        let named = until.range::<str, _>(range).map(|(key, _)| key).take_while(|key| span.covers(key));
-        let named: Vec<Box<str>> = named.cloned().collect();
-        for key in named {
-            until.remove(&key);
+        match (span.order, span.reach) {
+            (Order::Url, Reach::Exact) => {
+                until.remove(&*span.text);
+            }
+            (Order::Url, Reach::Prefix) => {
+                let range = (Bound::Included(&*span.text), Bound::Unbounded);
+                let named = until.range::<str, _>(range).map(|(key, _)| key);
+                let named: Vec<Box<str>> = named.take_while(|key| span.names(key)).cloned().collect();
+                for key in named {
+                    until.remove(&key);
+                }
+            }
+            (Order::Asset | Order::Tag, _) => {
+                until.retain(|key, _| !span.covers(Subject { key, tags: None }))
+            }
         }
     }
 }

@@ -8,15 +8,20 @@
 //!
 //! What it notices of code that is broken on purpose stands in the table of `model.rs`.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 
-use super::model::{Random, fields, head, key, landing, number, planned, target, text, variant};
+use super::model::{Random, fields, head, key, landing, number, planned, tags, target, text};
 use super::*;
+use crate::clock::Clock;
+use crate::key::Key;
 use crate::key::examples::DEMO;
+use crate::semantics::Fill;
+use crate::target::{AssetName, Mode, Tag, Tags, Target};
 
 const READERS: u64 = 4;
 const PURGERS: u64 = 2;
@@ -26,8 +31,9 @@ const REQUESTS: u64 = 400_000;
 const TIME: Duration = Duration::from_secs(300);
 /// Fills of each thread that races with evictions.
 const FILLS: usize = 10_000;
-/// Keys in each of two folders.
+/// Keys in each of two folders: three assets, two of them transformed.
 const KEYS: usize = 6;
+const NAMES: [&str; KEYS] = ["a.jpg", "a.jpg?tr=w-1", "tr:w-1/a.jpg", "b.jpg", "tr:w-1/b.jpg", "c.jpg"];
 /// Variants of every other key.
 const VARIANTS: usize = 3;
 /// Room for a few resources, so that evictions race too.
@@ -53,7 +59,7 @@ struct Races {
 impl Races {
     fn new() -> Races {
         let paths: Vec<String> =
-            (0..2 * KEYS).map(|at| format!("p/folder-{}/{}.jpg", at / KEYS, at % KEYS)).collect();
+            (0..2 * KEYS).map(|at| format!("p/folder-{}/{}", at / KEYS, NAMES[at % KEYS])).collect();
         let clock = Clock::manual(1_700_000_000);
         let requests_wanted = number("FRESHET_RACES_REQUESTS").unwrap_or(REQUESTS);
         Races {
@@ -94,7 +100,7 @@ impl Races {
             && !random.one_in(8)
         {
             self.hits.fetch_add(1, Ordering::SeqCst);
-            self.check(at, wanted, &text(&found.body), "the store");
+            self.check(at, wanted, &text(found.body()), "the store");
             return;
         }
         match self.cache.join(key, &fields, false) {
@@ -114,21 +120,32 @@ impl Races {
         }
         if let Some(base) = base.as_ref().filter(|_| random.one_in(8)) {
             self.cache.discard(&lead, base);
-        } else if let Some(base) = base.filter(|base| text(&base.body) == version) {
-            let renewed = Variant { epoch: lead.epoch(), ..Variant::clone(&base) };
-            self.cache.commit(&lead, Arc::new(renewed));
+        } else if let Some(base) = base.filter(|base| text(base.body()) == version) {
+            lead.learn(base.tags().clone());
+            let fill = planned(fields, at.is_multiple_of(2), &self.clock);
+            self.cache.commit(&lead, self.variant(at, &lead, &fill, base.body().clone()));
             lead.land(Landing::Renewed(base));
             return lead.finish(Ok(()));
         }
         let mut fill = planned(fields, at.is_multiple_of(2), &self.clock);
         let value = http::HeaderValue::from_str(&version).unwrap();
         fill.fields.insert("version", value); // What the followers judge.
+        lead.learn(self.tags(at));
         lead.land(Landing::Shared(head(&fill, true)));
         lead.append(Bytes::from(version));
         let whole = lead.body();
-        self.cache.commit(&lead, variant(&lead, &fill, whole, &self.clock));
+        self.cache.commit(&lead, self.variant(at, &lead, &fill, whole));
         lead.show();
         lead.finish(Ok(()));
+    }
+
+    /// Every third key has a tag.
+    fn tags(&self, at: usize) -> Tags {
+        tags(&self.keys[at], if at.is_multiple_of(3) { &["third"] } else { &[] })
+    }
+
+    fn variant(&self, at: usize, lead: &Lead, fill: &Fill, body: Body) -> Arc<Variant> {
+        self.cache.variant(lead, StatusCode::OK, fill, self.tags(at), body, self.clock.now())
     }
 
     fn follow(&self, at: usize, wanted: u64, reader: &Reader) {
@@ -140,7 +157,7 @@ impl Races {
                     return self.check(at, wanted, version, "a fetch");
                 }
                 Some(Landing::Renewed(base) | Landing::Stored(base)) => {
-                    return self.check(at, wanted, &text(&base.body), "a renewal");
+                    return self.check(at, wanted, &text(base.body()), "a renewal");
                 }
                 Some(Landing::Alone | Landing::Failed(_)) => return,
             }
@@ -149,13 +166,23 @@ impl Races {
 
     fn purge(&self, random: &mut Random) {
         let at = random.below(self.keys.len());
-        let (target, named) = match random.one_in(3) {
-            true => (&self.folders[at / KEYS], at / KEYS * KEYS..(at / KEYS + 1) * KEYS),
-            false => (&self.urls[at], at..at + 1),
+        let all = 0..self.keys.len();
+        let (target, named): (Target, Vec<usize>) = match random.below(7) {
+            0 | 1 => (self.folders[at / KEYS].clone(), all.filter(|key| key / KEYS == at / KEYS).collect()),
+            2 => {
+                let tag = Tag::new(self.keys[at].account(), "third").unwrap();
+                (Target::Tag(tag), all.filter(|key| key.is_multiple_of(3)).collect())
+            }
+            3 => {
+                let asset = self.keys[at].asset();
+                let named = all.filter(|key| self.keys[*key].asset() == asset).collect();
+                (Target::Asset(AssetName::of(&self.keys[at])), named)
+            }
+            _ => (self.urls[at].clone(), vec![at]),
         };
         let raised: Vec<(usize, u64)> =
-            named.map(|at| (at, self.versions[at].fetch_add(1, Ordering::SeqCst) + 1)).collect();
-        self.cache.purge(target.clone(), Box::new(|_| {}));
+            named.into_iter().map(|at| (at, self.versions[at].fetch_add(1, Ordering::SeqCst) + 1)).collect();
+        self.cache.purge(&target, Mode::Delete, Box::new(|_| {}));
         for (at, version) in raised {
             self.required[at].fetch_max(version, Ordering::SeqCst);
         }
@@ -207,6 +234,8 @@ fn no_request_begun_after_a_purge_gets_what_it_covers() {
     races.cache.close();
     sweeper.join().unwrap();
     races.cache.settle();
+    let audit = races.cache.audit();
+    assert!(audit.is_clean() && audit.pending == 0, "{audit:?}");
     let figures = races.cache.figures();
     assert_eq!((figures.tickets, figures.flights), (0, 0));
     assert_eq!(figures.entries, figures.indexed as u64, "index and store differ");
@@ -224,9 +253,12 @@ fn fills_that_race_with_evictions_leave_index_and_store_equal() {
                 let mut random = Random::new(filler);
                 for _ in 0..FILLS {
                     let fields = fields(0);
-                    let (lead, _) = cache.fetch_alone(&keys[random.below(keys.len())], &fields);
+                    let (mut lead, _) = cache.fetch_alone(&keys[random.below(keys.len())], &fields);
                     let fill = planned(&fields, false, clock);
-                    cache.commit(&lead, variant(&lead, &fill, Body::default(), clock));
+                    lead.learn(Tags::default());
+                    let (body, now) = (Body::default(), clock.now());
+                    let variant = cache.variant(&lead, StatusCode::OK, &fill, Tags::default(), body, now);
+                    cache.commit(&lead, variant);
                 }
             });
         }

@@ -162,6 +162,15 @@ impl Endpoints {
         &self.owners[account].endpoints
     }
 
+    /// The ids of the accounts that have an endpoint on `host`, in the config's order.
+    pub(crate) fn accounts_on(&self, host: &Authority) -> Box<[Box<str>]> {
+        let mut indices: Vec<usize> =
+            self.hosts.get(host).into_iter().flat_map(|host| host.paths.values().copied()).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        indices.into_iter().map(|index| self.owners[index].id.clone()).collect()
+    }
+
     fn printed(&self, text: &str, leads_back: impl Fn(&str) -> bool) -> Option<String> {
         let (account, below) = super::split_account(text);
         let endpoints = self.of_account(*self.indices.get(account)?).iter();

@@ -4,6 +4,7 @@
 //! several parts as `multipart/byteranges` where all bytes are at hand.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
@@ -39,37 +40,50 @@ pub struct Whole<'a> {
 }
 
 impl Proxy {
-    pub(super) fn hit(&self, asked: &Asked<'_>, variant: &Variant, detail: Option<&'static str>) -> Reply {
-        let ttl = Some(variant.freshness.ttl(self.resident(variant)));
+    pub(super) fn hit(
+        &self,
+        asked: &Asked<'_>,
+        variant: &Arc<Variant>,
+        detail: Option<&'static str>,
+    ) -> Reply {
+        let ttl = Some(self.ttl(variant));
         self.answer_from(asked, variant, CacheStatus { outcome: Handled::Hit, ttl, detail })
     }
 
     pub(super) fn renewed(
         &self,
         asked: &Asked<'_>,
-        variant: &Variant,
+        variant: &Arc<Variant>,
         reason: Forwarded,
         collapsed: bool,
     ) -> Reply {
         let status = Some(StatusCode::NOT_MODIFIED);
         let outcome = Handled::Forwarded { reason, status, stored: true, collapsed };
-        let ttl = Some(variant.freshness.ttl(self.resident(variant)));
+        let ttl = Some(self.ttl(variant));
         self.answer_from(asked, variant, CacheStatus { outcome, ttl, detail: None })
     }
 
+    fn ttl(&self, variant: &Variant) -> i64 {
+        let now = self.cache.now();
+        variant.freshness(now).ttl(variant.age_at(now))
+    }
+
     /// An answer from a stored response that has what is asked for.
-    fn answer_from(&self, asked: &Asked<'_>, variant: &Variant, cache_status: CacheStatus) -> Reply {
+    fn answer_from(&self, asked: &Asked<'_>, variant: &Arc<Variant>, cache_status: CacheStatus) -> Reply {
+        let (fields, body) = (variant.fields(), variant.body());
+        let validators = Validators::read(&fields, self.cache.clock().wall());
         let whole = Whole {
-            status: variant.status,
-            fields: &variant.fields,
-            validators: &variant.validators,
-            bytes: Some(variant.body.complete_bytes()),
-            part: variant.body.part(),
-            stored: Some(&variant.body),
+            status: variant.status(),
+            fields: &fields,
+            validators: &validators,
+            bytes: Some(body.complete_bytes()),
+            part: body.part(),
+            stored: Some(body),
         };
-        let age = variant.freshness.age(self.resident(variant));
+        let now = self.cache.now();
+        let age = variant.freshness(now).age(variant.age_at(now));
         self.answer_of(&whole, asked, Some(age), cache_status, |range| {
-            ReplyBody::stored(variant.body.clone(), range.unwrap_or(0..variant.body.bytes()))
+            ReplyBody::stored(body.clone(), range.unwrap_or(0..body.bytes()))
         })
     }
 
@@ -204,6 +218,7 @@ impl Proxy {
         let mut fields = whole.fields.clone();
         let kind = HeaderValue::try_from(format!("multipart/byteranges; boundary={boundary}"));
         fields.insert(header::CONTENT_TYPE, kind.expect("made of letters, digits and hyphens"));
+        fields.remove(header::CONTENT_RANGE); // Each part has its own; one of the origin's means nothing.
         (StatusCode::PARTIAL_CONTENT, fields, ReplyBody::several(stored.clone(), segments))
     }
 }

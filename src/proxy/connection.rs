@@ -9,12 +9,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::interim::Interim;
 use crate::config;
 use crate::limits::CLIENT_BYTES_PER_SECOND_MIN;
 
@@ -72,6 +74,13 @@ pub struct Guarded<S> {
     times: Times,
     blocked: Option<Blocked>,
     timer: Option<Pin<Box<Sleep>>>,
+    interim: Interim,
+    /// Interim responses that are being written.
+    early: Bytes,
+    /// Whether hyper has nothing left of what it has begun to write: it flushes the socket when its own
+    /// buffer is empty, and encodes nothing between that and the next request's turn (its `pipeline_flush`
+    /// stays off).
+    between: bool,
 }
 
 /// How long a client may take.
@@ -100,8 +109,9 @@ struct Blocked {
 
 impl<S> Guarded<S> {
     /// Guards a socket that was accepted just now.
-    pub fn new(socket: S, phase: Phase, times: Times) -> Guarded<S> {
-        Guarded { socket, phase, times, blocked: None, timer: None }
+    pub fn new(socket: S, phase: Phase, times: Times, interim: Interim) -> Guarded<S> {
+        let early = Bytes::new();
+        Guarded { socket, phase, times, blocked: None, timer: None, interim, early, between: true }
     }
 
     /// After the socket gave bytes: they may begin a head.
@@ -204,6 +214,23 @@ impl<S: AsyncWrite + Unpin> Guarded<S> {
             }
         }
     }
+
+    /// Writes the interim responses that wait. In the midst of a message they are dropped.
+    fn write_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(bytes) = self.interim.take()
+            && self.between
+        {
+            self.early = [&self.early, &*bytes].concat().into();
+        }
+        while !self.early.is_empty() {
+            let polled = Pin::new(&mut self.socket).poll_write(context, &self.early);
+            match ready!(self.written(context, polled))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                bytes => self.early.advance(bytes),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
@@ -212,6 +239,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.write_interim(context))?;
+        self.between = false;
         let polled = Pin::new(&mut self.socket).poll_write(context, bytes);
         self.written(context, polled)
     }
@@ -221,6 +250,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.write_interim(context))?;
+        self.between = false;
         let polled = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
         self.written(context, polled)
     }
@@ -230,10 +261,51 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.between = true;
+        ready!(self.write_interim(context))?;
         Pin::new(&mut self.socket).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn interim_responses_go_between_messages_and_never_into_one() {
+        let (client, server) = tokio::io::duplex(8);
+        let times = Duration::from_secs(9);
+        let times = Times { header: times, idle: times, write: times };
+        let interim = Interim::default();
+        let mut guarded = Guarded::new(server, Phase::new(), times, interim.clone());
+        let open = interim.open().await;
+        let reading = tokio::spawn(async move {
+            let (mut client, mut text) = (client, String::new());
+            client.read_to_string(&mut text).await.unwrap();
+            text
+        });
+
+        // The socket takes a part of a message; the rest is hyper's still.
+        let taken = guarded.write(b"message one.").await.unwrap();
+        assert!(taken < 12, "{taken}");
+        open.offers().offer(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        guarded.write_all(&b"message one."[taken..]).await.unwrap();
+        guarded.flush().await.unwrap();
+        open.offers().offer(StatusCode::PROCESSING, &HeaderMap::new());
+        guarded.flush().await.unwrap();
+        open.offers().offer(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        drop(open);
+        guarded.write_all(b"message two.").await.unwrap();
+        drop(guarded);
+        let expected =
+            "message one.HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nmessage two.";
+        assert_eq!(reading.await.unwrap(), expected);
     }
 }

@@ -11,10 +11,12 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
+use super::interim::Offers;
 use super::origin::{Framing, OriginBody};
 use super::{Proxy, Site};
 use crate::cache::{Body, Commit, Failure, Head, Landing, Lead, Lookup, Variant};
 use crate::clock::Moment;
+use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::conditional::Validators;
 use crate::semantics::freshness::State;
@@ -23,6 +25,7 @@ use crate::semantics::range::{self, Completion, Part};
 use crate::semantics::storable::NotStorable;
 use crate::semantics::vary::Selection;
 use crate::semantics::{self, Confirmation, Held, Renewal, RequestFacts, fields};
+use crate::target::Tags;
 
 /// Whom a fetch is for, and by which rules.
 #[derive(Clone)]
@@ -35,6 +38,8 @@ pub struct Errand {
     pub wanted: RequestDirectives,
     /// The name of the request that led.
     pub request_id: HeaderValue,
+    /// Where interim responses go: to the client that led.
+    pub interim: Option<Offers>,
 }
 
 /// A response that can't be shared, and why it is not stored.
@@ -111,22 +116,22 @@ impl Fill {
         }
     }
 
-    fn approach(&self, base: &Variant) -> Approach {
-        let resident = self.proxy.cache.now().since(base.received);
+    fn approach(&self, base: &Arc<Variant>) -> Approach {
         let request = RequestFacts { method: &Method::GET, headers: self.lead.fields() };
         let wall = self.proxy.cache.clock().wall();
-        let part = base.body.part();
+        let (part, validators) = (base.body().part(), base.validators(wall));
         let selected =
-            range::select(&request, base.status, &base.validators, base.body.complete_bytes(), wall);
+            range::select(&request, base.status(), &validators, base.body().complete_bytes(), wall);
         let holds = part.is_none_or(|part| part.answers(&selected));
-        let fresh = matches!(base.freshness.judge_for(resident, &self.errand.wanted), State::Fresh { .. });
+        let state = base.state(self.proxy.cache.now(), &self.errand.wanted);
+        let fresh = matches!(state, State::Fresh { .. });
         match (fresh, holds) {
             (true, true) => Approach::Serve,
             (false, true) => Approach::Validate,
             (false, false) => Approach::Replace,
             (true, false) => {
                 let completion = part.and_then(|part| part.completed_for(&selected));
-                match (completion, base.validators.strong_tag()) {
+                match (completion, validators.strong_tag()) {
                     (Some(completion), Some(tag)) => Approach::Complete(completion, tag.clone()),
                     _ => Approach::Replace,
                 }
@@ -135,7 +140,8 @@ impl Fill {
     }
 
     async fn exchange(&self, asked: HeaderMap) -> Result<Response<OriginBody>, Failure> {
-        let ask = self.proxy.ask(Method::GET, self.lead.key(), asked);
+        let mut ask = self.proxy.ask(Method::GET, self.lead.key(), asked);
+        ask.interim = self.errand.interim.clone();
         self.proxy.exchange(&self.errand.site, ask, &self.errand.request_id).await
     }
 
@@ -143,7 +149,7 @@ impl Fill {
     async fn validate(self, base: Arc<Variant>) {
         let sent = self.proxy.cache.now();
         let mut asked = self.lead.fields().clone();
-        base.validators.ask(&mut asked);
+        base.validators(self.proxy.cache.clock().wall()).ask(&mut asked);
         // About the whole: what is held answers the range.
         asked.remove(header::RANGE);
         asked.remove(header::IF_RANGE);
@@ -152,7 +158,8 @@ impl Fill {
             Err(failure) => return self.fail(failure),
         };
         let received = self.proxy.cache.now();
-        let (resident, delay) = (received.since(base.received), received.since(sent));
+        let delay = received.since(sent);
+        let usable = base.freshness(received).usable_on_error(base.age_at(received));
         match response.status() {
             StatusCode::NOT_MODIFIED => {
                 match self.renewal(&base, Confirmation::NotModified, response.headers(), delay) {
@@ -165,7 +172,7 @@ impl Fill {
                 }
             }
             StatusCode::PARTIAL_CONTENT => self.fail(Failure::BadResponse), // Not asked for.
-            status if stands_in_for(status) && base.freshness.usable_on_error(resident) => {
+            status if stands_in_for(status) && usable => {
                 self.fail(Failure::ServerError);
             }
             _ => self.received(response, received, delay).await,
@@ -208,22 +215,30 @@ impl Fill {
             return self.replace().await;
         };
         let held_first = completion.missing.start > 0
-            && base.body.part().is_some_and(|part| part.range.end == completion.missing.start);
+            && base.body().part().is_some_and(|part| part.range.end == completion.missing.start);
         let combined = completion.combined;
         let whole = combined.range == (0..combined.complete);
         let mut head =
             self.head(StatusCode::PARTIAL_CONTENT, &fill, Some(combined.range.end - combined.range.start));
         head.part = (!whole).then(|| combined.clone());
         fill.part = Some(combined);
-        let held = Some(base.body.clone());
+        let held = Some(base.body().clone());
         let (before, after) = if held_first { (held, None) } else { (None, held) };
+        self.lead.learn(tags(self.lead.key(), &fill).with(base.tags()));
         let course = Course { storing: Some(*fill), before, after, received };
         self.stream(head, response.into_body(), course).await;
     }
 
-    fn renewal(&self, base: &Variant, what: Confirmation, update: &HeaderMap, delay: Duration) -> Renewal {
-        let held = Held { status: base.status, fields: &base.fields, validators: &base.validators };
+    fn renewal(
+        &self,
+        base: &Arc<Variant>,
+        what: Confirmation,
+        update: &HeaderMap,
+        delay: Duration,
+    ) -> Renewal {
         let wall = self.proxy.cache.clock().wall();
+        let (fields, validators) = (base.fields(), base.validators(wall));
+        let held = Held { status: base.status(), fields: &fields, validators: &validators };
         semantics::renew(self.lead.fields(), &held, what, update, &self.errand.policy, wall, delay)
     }
 
@@ -231,14 +246,15 @@ impl Fill {
     fn renew(mut self, base: &Arc<Variant>, renewal: Renewal, received: Moment) {
         let renewed = match renewal {
             Renewal::Renewed(fill) => {
-                let variant = Arc::new(self.variant(base.status, *fill, base.body.clone(), received));
+                self.lead.learn(tags(self.lead.key(), &fill).with(base.tags()));
+                let variant = self.variant(base.status(), &fill, base.body().clone(), received);
                 self.commit(&variant);
                 variant
             }
             Renewal::Spent { fields, reason } => {
                 tracing::debug!(key = %self.lead.key(), reason = reason.as_str(), "not stored again");
                 self.proxy.cache.discard(&self.lead, base);
-                Arc::new(Variant { fields, body: base.body.clone(), ..Variant::clone(base) })
+                Arc::new(self.proxy.cache.with_fields(base, &fields))
             }
             Renewal::Mismatch => unreachable!("it is asked for again, see `validate`"),
         };
@@ -285,7 +301,7 @@ impl Fill {
     }
 
     /// A response that is no 304 of ours: it is stored, shared once, or handed over.
-    async fn received(self, response: Response<OriginBody>, received: Moment, delay: Duration) {
+    async fn received(mut self, response: Response<OriginBody>, received: Moment, delay: Duration) {
         let status = response.status();
         let part_asked = self.lead.fields().contains_key(header::RANGE);
         if status == StatusCode::NOT_MODIFIED || (status == StatusCode::PARTIAL_CONTENT && !part_asked) {
@@ -307,6 +323,7 @@ impl Fill {
             }
             Ok(fill) => {
                 let head = self.head(status, &fill, length);
+                self.lead.learn(tags(self.lead.key(), &fill));
                 let course = Course { storing: Some(fill), before: None, after: None, received };
                 self.stream(head, response.into_body(), course).await;
             }
@@ -406,7 +423,7 @@ impl Fill {
             }
             body = body.placed(part);
         }
-        self.commit(&Arc::new(self.variant(status, fill, body, received)));
+        self.commit(&self.variant(status, &fill, body, received));
     }
 
     fn append_held(&self, held: Option<Body>) {
@@ -430,17 +447,15 @@ impl Fill {
         }
     }
 
-    fn variant(&self, status: StatusCode, fill: semantics::Fill, body: Body, received: Moment) -> Variant {
-        Variant {
-            epoch: self.lead.epoch(),
-            received,
-            freshness: fill.freshness,
-            selection: fill.selection,
-            validators: fill.validators,
-            status,
-            fields: fill.fields,
-            body,
-        }
+    fn variant(
+        &self,
+        status: StatusCode,
+        fill: &semantics::Fill,
+        body: Body,
+        received: Moment,
+    ) -> Arc<Variant> {
+        let tags = tags(self.lead.key(), fill);
+        self.proxy.cache.variant(&self.lead, status, fill, tags, body, received)
     }
 
     fn commit(&self, variant: &Arc<Variant>) {
@@ -458,6 +473,11 @@ impl Fill {
         self.lead.land(Landing::Failed(failure));
         self.lead.finish(Err(failure));
     }
+}
+
+/// What a response may be purged by, beside its key.
+pub fn tags(_key: &Key, _fill: &semantics::Fill) -> Tags {
+    Tags::default()
 }
 
 /// The statuses that a stale response stands in for (RFC 5861 §4).
@@ -499,6 +519,7 @@ mod tests {
                 policy: policy.clone(),
                 wanted: RequestDirectives::default(),
                 request_id: HeaderValue::from_static("test"),
+                interim: None,
             };
             Fill::new(proxy.clone(), errand, lead, handed_over)
         };
@@ -506,7 +527,7 @@ mod tests {
         // Both have found nothing; the first one stores before the second begins.
         let ((first, _), (second, reader)) =
             (cache.fetch_alone(&key, &fields), cache.fetch_alone(&key, &fields));
-        let first = fill(first);
+        let mut first = fill(first);
         let mut response = HeaderMap::new();
         response.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/png"));
         response.insert(header::CONTENT_LENGTH, HeaderValue::from_static("4"));
@@ -516,7 +537,8 @@ mod tests {
         let plan =
             semantics::plan(&request, StatusCode::OK, &response, &policy, wall, Duration::ZERO).unwrap();
         let body = Body::new(vec![Bytes::from_static(b"body")]);
-        let stored = Arc::new(first.variant(StatusCode::OK, plan, body, cache.now()));
+        first.lead.learn(Tags::default());
+        let stored = first.variant(StatusCode::OK, &plan, body, cache.now());
         first.commit(&stored);
 
         fill(second).run().await;

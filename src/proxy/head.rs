@@ -7,7 +7,8 @@ use http::{Method, Response, StatusCode};
 use super::Proxy;
 use super::answer::Whole;
 use super::body::ReplyBody;
-use super::fill::stands_in_for;
+use super::fill::{self, stands_in_for};
+use super::interim::Open;
 use super::origin::OriginBody;
 use super::pipeline::{Asked, Outcome};
 use super::reply::Reply;
@@ -25,13 +26,15 @@ impl Proxy {
         asked: &Asked<'_>,
         reason: Forwarded,
     ) -> (Reply, Outcome) {
-        let (lead, _reader) = self.cache.fetch_alone(&asked.key, &asked.forwarded);
+        let (mut lead, _reader) = self.cache.fetch_alone(&asked.key, &asked.forwarded);
         let stored = match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => Some(variant),
             Lookup::OtherVariants | Lookup::Absent => None,
         };
         let sent = self.cache.now();
-        let ask = self.ask(Method::HEAD, &asked.key, asked.forwarded.clone());
+        let open = asked.open_interim().await;
+        let mut ask = self.ask(Method::HEAD, &asked.key, asked.forwarded.clone());
+        ask.interim = open.as_ref().map(Open::offers);
         let response = match self.exchange(asked.site, ask, asked.request_id).await {
             Ok(response) => response,
             Err(failure) => return self.failed(asked, failure),
@@ -49,13 +52,10 @@ impl Proxy {
             StatusCode::OK => {
                 if let Some(stored) = &stored {
                     let delay = received.since(sent);
-                    let what = Confirmation::Head { body_bytes: stored.body.complete_bytes() };
-                    let held = Held {
-                        status: stored.status,
-                        fields: &stored.fields,
-                        validators: &stored.validators,
-                    };
+                    let what = Confirmation::Head { body_bytes: stored.body().complete_bytes() };
                     let wall = self.cache.clock().wall();
+                    let (fields, validators) = (stored.fields(), stored.validators(wall));
+                    let held = Held { status: stored.status(), fields: &fields, validators: &validators };
                     let renewal = semantics::renew(
                         lead.fields(),
                         &held,
@@ -65,7 +65,7 @@ impl Proxy {
                         wall,
                         delay,
                     );
-                    renewed = self.apply(&lead, stored, renewal, received);
+                    renewed = self.apply(&mut lead, stored, renewal, received);
                 }
             }
             // It is gone, or something else stands there.
@@ -85,7 +85,7 @@ impl Proxy {
     /// What a HEAD's answer means for what is stored; whether it was renewed.
     fn apply(
         &self,
-        lead: &Lead,
+        lead: &mut Lead,
         stored: &Arc<Variant>,
         renewal: Renewal,
         received: crate::clock::Moment,
@@ -94,17 +94,10 @@ impl Proxy {
             self.cache.discard(lead, stored);
             return false;
         };
-        let renewed = Variant {
-            epoch: lead.epoch(),
-            received,
-            freshness: fill.freshness,
-            selection: fill.selection,
-            validators: fill.validators,
-            status: stored.status,
-            fields: fill.fields,
-            body: stored.body.clone(),
-        };
-        self.cache.commit(lead, Arc::new(renewed)) == Commit::Stored
+        lead.learn(fill::tags(lead.key(), &fill).with(stored.tags()));
+        let (status, body) = (stored.status(), stored.body().clone());
+        let renewed = self.cache.variant(lead, status, &fill, fill::tags(lead.key(), &fill), body, received);
+        self.cache.commit(lead, renewed) == Commit::Stored
     }
 
     /// The origin's own answer to HEAD, or 304 to a client that has what it speaks of.

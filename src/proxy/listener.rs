@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use super::Proxy;
 use super::connection::{Guarded, Phase, Times};
+use super::interim::Interim;
 use crate::limits::{ACCEPT_BACKLOG, REQUEST_FIELDS_MAX, REQUEST_HEAD_BYTES_MAX, SEND_BUFFER_BYTES};
 
 /// Pause after an accept that failed for want of descriptors or memory, so as not to spin.
@@ -96,10 +97,11 @@ async fn connection(socket: TcpStream, peer: SocketAddr, proxy: Arc<Proxy>, mut 
         return;
     }
     let phase = Phase::new();
-    let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config));
+    let interim = Interim::default();
+    let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config), interim.clone());
     let service = service_fn(|request| {
         phase.busy();
-        let answer = proxy.answer(request);
+        let answer = proxy.answer(request, interim.clone());
         let phase = phase.clone();
         async move { Ok::<_, Infallible>(answer.await.map(|body| body.ending(phase))) }
     });

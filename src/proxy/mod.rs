@@ -3,7 +3,7 @@
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
 //! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches and stores, by `origin.rs` (its connections: `origin_connection.rs`), and `refreshes.rs`
 //! keeps refreshes apart; HEAD goes by `head.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make
-//! answers, `body.rs` carries bodies, `request_id.rs` names requests. Meets the control plane in `cache` alone.
+//! answers, `body.rs` carries bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in `cache` alone.
 
 mod answer;
 mod body;
@@ -11,6 +11,7 @@ mod connection;
 mod fill;
 pub mod gate;
 mod head;
+mod interim;
 pub mod listener;
 mod origin;
 mod origin_connection;
@@ -106,7 +107,7 @@ impl Proxy {
     /// What the origin is asked for a key: its canonical path and query, and these fields.
     fn ask(&self, method: Method, key: &Key, mut fields: HeaderMap) -> Ask {
         self.add_via(&mut fields);
-        Ask { method, path_and_query: key.path_and_query().to_owned(), fields }
+        Ask { method, path_and_query: key.path_and_query().to_owned(), fields, interim: None }
     }
 
     async fn exchange(

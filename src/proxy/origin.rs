@@ -27,6 +27,7 @@ use tokio::time::{Instant, Sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::body::{RequestBody, UploadEnd};
+use super::interim::Offers;
 use super::origin_connection::Connection;
 use crate::cache::Failure;
 use crate::config::{Fetch, OriginServer};
@@ -56,6 +57,8 @@ pub struct Ask {
     pub path_and_query: String,
     /// End-to-end fields; Host and framing are added here.
     pub fields: HeaderMap,
+    /// Where interim responses go; nothing where nobody waits for them.
+    pub interim: Option<Offers>,
 }
 
 impl Origin {
@@ -188,7 +191,7 @@ impl Origin {
             fields.insert(name, value.clone());
         }
         let interim = Arc::new(Interim::default());
-        interim.count_in(&mut request);
+        interim.count_in(&mut request, ask.interim.clone());
         let late = async {
             if let Some(upload) = upload {
                 upload.reached().await; // The client has limits of its own.
@@ -294,11 +297,17 @@ struct Interim {
 }
 
 impl Interim {
-    fn count_in(self: &Arc<Interim>, request: &mut Request<RequestBody>) {
+    fn count_in(self: &Arc<Interim>, request: &mut Request<RequestBody>, offers: Option<Offers>) {
         let interim = self.clone();
-        hyper::ext::on_informational(request, move |_| {
-            if interim.count.fetch_add(1, Ordering::Relaxed) == INTERIM_RESPONSES_MAX {
-                interim.too_many.notify_one();
+        hyper::ext::on_informational(request, move |response| {
+            match interim.count.fetch_add(1, Ordering::Relaxed).cmp(&INTERIM_RESPONSES_MAX) {
+                std::cmp::Ordering::Less => {
+                    if let Some(offers) = &offers {
+                        offers.offer(response.status(), response.headers());
+                    }
+                }
+                std::cmp::Ordering::Equal => interim.too_many.notify_one(),
+                std::cmp::Ordering::Greater => {}
             }
         });
     }

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::{ClientBody, Fault, ReplyBody, RequestBody};
+use super::interim::{self, Interim, Open};
 use super::origin::{Ask, OriginBody};
 use super::pipeline::Outcome;
 use super::reply::{self, Reply};
@@ -16,7 +17,7 @@ use crate::key::Key;
 use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
 use crate::semantics::policy::Policy;
 use crate::semantics::{fields, invalidate};
-use crate::target::Target;
+use crate::target::{Mode, Target};
 
 impl Proxy {
     /// Passes a request on, with its body. A success invalidates the target, and what Location and
@@ -28,14 +29,20 @@ impl Proxy {
         site: &Arc<Site>,
         policy: &Policy,
         request_id: &HeaderValue,
+        interim: Option<Interim>,
     ) -> (Reply, Outcome) {
+        let open = interim::open(interim.as_ref()).await;
         let (parts, incoming) = request.into_parts();
         let deadline = Instant::now() + site.total_timeout;
         let (body, report) = ClientBody::new(incoming, self.config.body_timeout, deadline);
         let mut passed = fields::passed_request(&parts.headers);
         self.add_via(&mut passed);
-        let ask =
-            Ask { method: parts.method, path_and_query: key.path_and_query().to_owned(), fields: passed };
+        let ask = Ask {
+            method: parts.method,
+            path_and_query: key.path_and_query().to_owned(),
+            fields: passed,
+            interim: open.as_ref().map(Open::offers),
+        };
         self.metrics.fetches.increment();
         // In a task of its own: what the origin was told to change is forgotten also where the client left.
         let (proxy, site, site_id) = (self.clone(), site.clone(), site.id.clone());
@@ -95,16 +102,16 @@ impl Proxy {
 
     /// Purges what an unsafe method changed; uncharged, and within the account.
     fn forget(&self, key: &Key, answer: &HeaderMap) {
-        self.cache.purge(Target::Url(key.clone()), Box::new(|_| {}));
+        self.cache.purge(&Target::Url(key.clone()), Mode::Delete, Box::new(|_| {}));
         let Some(url) = self.endpoints.url_of(key) else { return };
         let Some((scheme, authority, path_and_query)) = split(&url) else { return };
         let asked = invalidate::Asked { scheme, authority, path_and_query };
-        // Any alias of the account's is the same origin: what is not the account's is left out below.
+        // Any alias of the account's is the same origin: what is not below one is left out here.
         for named in invalidate::named_urls(asked, answer, |_| true) {
             if let Ok(located) = self.endpoints.parse_url(&named)
                 && located.key.account() == key.account()
             {
-                self.cache.purge(Target::Url(located.key), Box::new(|_| {}));
+                self.cache.purge(&Target::Url(located.key), Mode::Delete, Box::new(|_| {}));
             }
         }
     }

@@ -5,19 +5,20 @@
 //! answers `answer.rs`; HEAD of what is not fresh is `head.rs`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::HeaderValue;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::answer::passed;
 use super::fill::{Errand, Fill, HandedOver};
+use super::interim::{self, Interim, Offers, Open};
 use super::reply::{self, Reply};
 use super::{Proxy, Site, gate};
 use crate::cache::{Failure, Join, Landing, Lead, Lookup, Variant};
+use crate::clock::Clock;
 use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::Forwarded;
@@ -43,14 +44,23 @@ pub struct Asked<'a> {
     pub wanted: RequestDirectives,
     /// Its name.
     pub request_id: &'a HeaderValue,
+    /// Where interim responses go.
+    pub interim: Option<Interim>,
 }
 
 impl Asked<'_> {
+    /// Takes interim responses from a fetch that is for this request, until the answer is made.
+    pub(super) async fn open_interim(&self) -> Option<Open> {
+        interim::open(self.interim.as_ref()).await
+    }
+
     /// Whether a stored response has all that is asked for, or says that there is nothing of it.
-    fn is_held_by(&self, variant: &Variant, wall: std::time::SystemTime) -> bool {
-        let Some(part) = variant.body.part() else { return true };
+    fn is_held_by(&self, variant: &Arc<Variant>, clock: &Clock) -> bool {
+        let Some(part) = variant.body().part() else { return true };
         let request = RequestFacts { method: &self.method, headers: &self.client };
-        part.answers(&range::select(&request, variant.status, &variant.validators, part.complete, wall))
+        let wall = clock.wall();
+        let (status, validators) = (variant.status(), variant.validators(wall));
+        part.answers(&range::select(&request, status, &validators, part.complete, wall))
     }
 }
 
@@ -69,9 +79,11 @@ pub enum Outcome {
 
 impl Proxy {
     /// Answers a request; every error is an answer too.
-    pub async fn answer(self: &Arc<Proxy>, request: Request<Incoming>) -> Reply {
+    pub async fn answer(self: &Arc<Proxy>, request: Request<Incoming>, interim: Interim) -> Reply {
+        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
+        let interim = Some(interim).filter(|_| request.version() >= Version::HTTP_11);
         let request_id = self.request_ids.name(request.headers());
-        let (mut reply, outcome) = self.serve(request, &request_id).await;
+        let (mut reply, outcome) = self.serve(request, &request_id, interim).await;
         reply::name(&mut reply, &request_id);
         self.metrics.requests.increment();
         match outcome {
@@ -91,6 +103,7 @@ impl Proxy {
         self: &Arc<Proxy>,
         request: Request<Incoming>,
         request_id: &HeaderValue,
+        interim: Option<Interim>,
     ) -> (Reply, Outcome) {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return (reply::options(), Outcome::Pass);
@@ -118,11 +131,12 @@ impl Proxy {
                     forwarded,
                     wanted,
                     request_id,
+                    interim,
                 };
                 self.cached(&asked).await
             }
             ref method if route.passes(method) => {
-                self.pass(request, located.key, site, &route.policy, request_id).await
+                self.pass(request, located.key, site, &route.policy, request_id, interim).await
             }
             _ => (reply::refusal(&gate::Refusal::Method, &route.allow), Outcome::Error),
         }
@@ -134,18 +148,16 @@ impl Proxy {
         }
         let reason = match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => {
-                let resident = self.resident(&variant);
-                let held = asked.is_held_by(&variant, self.cache.clock().wall());
-                match variant.freshness.judge_for(resident, &asked.wanted) {
+                let now = self.cache.now();
+                let held = asked.is_held_by(&variant, self.cache.clock());
+                match variant.state(now, &asked.wanted) {
                     State::Fresh { .. } if held => return (self.hit(asked, &variant, None), Outcome::Hit),
                     State::StaleWhileRevalidate if held => {
                         self.refresh(asked);
                         let detail = Some(State::StaleWhileRevalidate.as_str());
                         return (self.hit(asked, &variant, detail), Outcome::Hit);
                     }
-                    State::Stale if matches!(variant.freshness.judge(resident), State::Fresh { .. }) => {
-                        Forwarded::Request
-                    }
+                    State::Stale if variant.is_fresh(now) => Forwarded::Request,
                     State::Stale => Forwarded::Stale,
                     State::Fresh { .. } | State::StaleWhileRevalidate => Forwarded::Partial,
                 }
@@ -168,7 +180,7 @@ impl Proxy {
             && let Join::Lead(lead, _) = self.cache.join(&asked.key, &asked.forwarded, false)
         {
             let (handed_over, _) = oneshot::channel();
-            self.lead(asked, RequestDirectives::default(), lead, handed_over);
+            self.lead(asked, RequestDirectives::default(), lead, handed_over, None);
         }
     }
 
@@ -178,12 +190,14 @@ impl Proxy {
         wanted: RequestDirectives,
         lead: Lead,
         handed_over: oneshot::Sender<HandedOver>,
+        interim: Option<Offers>,
     ) {
         let errand = Errand {
             site: asked.site.clone(),
             policy: asked.policy.clone(),
             wanted,
             request_id: asked.request_id.clone(),
+            interim,
         };
         // A task of its own, so that a client that leaves ends no fetch that is to be stored.
         tokio::spawn(Fill::new(self.clone(), errand, lead, handed_over).run());
@@ -191,6 +205,7 @@ impl Proxy {
 
     /// Joins a fetch or leads one, and answers from how it lands.
     async fn fetch(self: &Arc<Proxy>, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
+        let open = asked.open_interim().await;
         let mut alike_alone = false;
         let mut join = match reason {
             // What it wants of the answer, others' fetches don't promise.
@@ -201,7 +216,8 @@ impl Proxy {
             let (reader, mut handed_over) = match join {
                 Join::Lead(lead, reader) => {
                     let (sender, receiver) = oneshot::channel();
-                    self.lead(asked, asked.wanted.clone(), lead, sender);
+                    let interim = open.as_ref().map(Open::offers);
+                    self.lead(asked, asked.wanted.clone(), lead, sender, interim);
                     (reader, Some(receiver))
                 }
                 Join::Follow(reader) => {
@@ -218,10 +234,10 @@ impl Proxy {
                 Ok(Landing::Shared(head)) if head.selection.matches(&asked.forwarded) => {
                     return (self.shared(asked, &head, reader, reason, collapsed), Outcome::Miss);
                 }
-                Ok(Landing::Renewed(variant)) if variant.selection.matches(&asked.forwarded) => {
+                Ok(Landing::Renewed(variant)) if variant.selects(&asked.forwarded) => {
                     return (self.renewed(asked, &variant, reason, collapsed), Outcome::Miss);
                 }
-                Ok(Landing::Stored(variant)) if variant.selection.matches(&asked.forwarded) => {
+                Ok(Landing::Stored(variant)) if variant.selects(&asked.forwarded) => {
                     return (self.hit(asked, &variant, None), Outcome::Hit);
                 }
                 Ok(Landing::Shared(_) | Landing::Stored(_) | Landing::Renewed(_)) => {
@@ -250,7 +266,9 @@ impl Proxy {
 
     /// A request that wants nothing of it kept, and nothing kept for it (RFC 9111 §5.2.1.5).
     async fn bypass(&self, asked: &Asked<'_>) -> (Reply, Outcome) {
-        let ask = self.ask(asked.method.clone(), &asked.key, asked.forwarded.clone());
+        let open = asked.open_interim().await;
+        let mut ask = self.ask(asked.method.clone(), &asked.key, asked.forwarded.clone());
+        ask.interim = open.as_ref().map(Open::offers);
         match self.exchange(asked.site, ask, asked.request_id).await {
             Ok(response) => (passed(asked, response, Forwarded::Bypass, "request-no-store"), Outcome::Pass),
             Err(failure) => (reply::failure(failure), Outcome::Error),
@@ -275,15 +293,12 @@ impl Proxy {
     fn stand_in(&self, asked: &Asked<'_>) -> Option<Arc<Variant>> {
         match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => {
-                let usable = variant.freshness.usable_on_error(self.resident(&variant))
-                    && asked.is_held_by(&variant, self.cache.clock().wall());
+                let now = self.cache.now();
+                let usable = variant.freshness(now).usable_on_error(variant.age_at(now))
+                    && asked.is_held_by(&variant, self.cache.clock());
                 usable.then_some(variant)
             }
             Lookup::OtherVariants | Lookup::Absent => None,
         }
-    }
-
-    pub(super) fn resident(&self, variant: &Variant) -> Duration {
-        self.cache.now().since(variant.received)
     }
 }

@@ -33,7 +33,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::{self, Account};
 use crate::key::Endpoints;
 use crate::limits;
-use crate::target::{Refusal, Target};
+use crate::target::{Mode, Refusal, Target};
 
 pub use ledger::{Health, LedgerFigures, Trouble};
 pub use quota::{Allowance, Month};
@@ -158,7 +158,7 @@ impl Purger {
         clock: Clock,
     ) -> Result<Purger, LedgerError> {
         let medium = ledger.path.clone().map_or(Medium::Memory, Medium::File);
-        let publish: Publish = Box::new(move |target, on_swept| cache.purge(target, on_swept));
+        let publish: Publish = Box::new(move |target, on_swept| cache.purge(&target, Mode::Delete, on_swept));
         Purger::with(accounts, endpoints, publish, clock.clone(), |clock| {
             Ledger::open(medium, ledger.keep, Bounds::default(), clock)
         })
@@ -305,7 +305,7 @@ impl Shared {
                     id,
                     account: self.accounts[account].clone(),
                     url: url.into(),
-                    target: target.as_str().into(),
+                    target: target.to_string().into(),
                     at_unix_ms,
                     status: Status::Pending,
                     counts: Counts::default(),

@@ -39,7 +39,7 @@ impl Fences {
     fn publish(&self) -> Publish {
         let fences = self.clone();
         Box::new(move |target, on_swept| {
-            fences.0.lock().push((target.as_str().to_owned(), on_swept));
+            fences.0.lock().push((target.to_string(), on_swept));
         })
     }
 

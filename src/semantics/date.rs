@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Longest spelling: `Wednesday, 06-Nov-94 08:49:37 GMT`, and room for outer blanks.
 const DATE_BYTES_MAX: usize = 64;
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 /// The last second of the year 9999, the last that the preferred form can write.
 const UNIX_SECONDS_MAX: u64 = 253_402_300_799;
 
@@ -18,7 +19,17 @@ pub fn parse(value: &HeaderValue, now: SystemTime) -> Option<SystemTime> {
         return None;
     }
     let text = usual_case(text);
-    httpdate::parse_http_date(&in_preferred_form(&text, now).unwrap_or(text)).ok()
+    let text = in_preferred_form(&text, now).unwrap_or(text);
+    httpdate::parse_http_date(&text).ok().or_else(|| with_its_weekday(&text))
+}
+
+/// Reads a date whose weekday is another day's: it says nothing that the date does not say.
+fn with_its_weekday(text: &str) -> Option<SystemTime> {
+    let rest = text.get(3..)?;
+    if !DAYS.iter().any(|day| day[..3] == text[..3]) {
+        return None;
+    }
+    DAYS.iter().find_map(|day| httpdate::parse_http_date(&format!("{}{rest}", &day[..3])).ok())
 }
 
 /// The date in the first line of a field.
@@ -57,7 +68,6 @@ fn usual_case(text: &str) -> String {
 /// `Sunday, 06-Nov-94 08:49:37 GMT` in the preferred form. A two-digit year that seems more than 50 years
 /// ahead is the latest past one with these digits (RFC 9110 §5.6.7).
 fn in_preferred_form(text: &str, now: SystemTime) -> Option<String> {
-    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     let (day_name, rest) = text.split_once(", ")?;
     let (date, time) = rest.split_once(' ')?;
     let [day, month, year] = date.split('-').collect::<Vec<_>>().try_into().ok()?;
@@ -91,6 +101,9 @@ mod tests {
             Wednesday, 01-Jan-70 00:00:00 GMT| 3155760000
             Saturday, 01-Jan-77 00:00:00 GMT | 220924800
             Thu, 01 Jan 1970 00:00:00 GMT    | 0
+            Mon, 01 Jan 1970 00:00:00 GMT    | 0
+            Thu Aug  8 02:01:18 2050         | 2543536878
+            Foo, 01 Jan 1970 00:00:00 GMT    | invalid
             Thu, 18 Aug 2050 02:01:18 UTC    | invalid
             Thu, 18 Aug 50 02:01:18 GMT      | invalid
             Thu 18 Aug 2050 02:01:18 GMT     | invalid

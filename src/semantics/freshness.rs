@@ -173,6 +173,12 @@ impl Freshness {
         !self.validate_always && self.age_at(resident) < self.lifetime.saturating_add(self.stale_if_error)
     }
 
+    /// The same, with a lifetime that ends at this age, if it has not ended before: somebody who may say so has
+    /// called the response stale.
+    pub fn ended(self, age: Duration) -> Freshness {
+        Freshness { lifetime: self.lifetime.min(age), ..self }
+    }
+
     /// Age, in whole seconds: the field of a response from the store (RFC 9111 §5.1).
     pub fn age(&self, resident: Duration) -> u64 {
         self.age_at(resident).as_secs().min(DELTA_SECONDS_MAX)

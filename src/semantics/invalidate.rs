@@ -26,7 +26,8 @@ pub struct Asked<'a> {
 }
 
 /// The URLs in Location and Content-Location that are of the asked URL's origin, which `is_own` tells by
-/// the authority. Absolute, without fragments and dot segments, not otherwise canonical.
+/// the authority. Absolute, with the authority that they name, without fragments and dot segments, not otherwise
+/// canonical.
 pub fn named_urls(
     asked: Asked<'_>,
     response: &HeaderMap,
@@ -49,18 +50,18 @@ fn resolved(asked: Asked<'_>, reference: &str, is_own: impl Fn(&str) -> bool) ->
         Some(_) => return None,
         None => reference,
     };
-    let path_and_query = match relative.strip_prefix("//") {
+    let (authority, path_and_query) = match relative.strip_prefix("//") {
         Some(rest) => {
             let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
             if !is_own(authority) {
                 return None;
             }
-            path.to_owned()
+            (authority, path.to_owned())
         }
-        None => beside(asked.path_and_query, relative),
+        None => (asked.authority, beside(asked.path_and_query, relative)),
     };
     let (path, query) = path_and_query.split_at(path_and_query.find('?').unwrap_or(path_and_query.len()));
-    Some(format!("{}://{}{}{query}", asked.scheme, asked.authority, without_dot_segments(path)))
+    Some(format!("{}://{authority}{}{query}", asked.scheme, without_dot_segments(path)))
 }
 
 /// A scheme and what follows its colon; a colon after the first `/` or `?` ends none.
@@ -139,7 +140,7 @@ mod tests {
             "
             Location: /x?y                                 | https://img.test/x?y
             Location: http://img.test/x                    | https://img.test/x
-            Location: HTTPS://IMG.test/x#f                 | https://img.test/x
+            Location: HTTPS://IMG.test/x#f                 | https://IMG.test/x
             Location: //img.test/x                         | https://img.test/x
             Location: https://img.test                     | https://img.test/
             Location: https://img.test?q=/                 | https://img.test/?q=/

@@ -2,7 +2,7 @@
 //!
 //! Nothing here reads a clock, opens a socket, spawns or locks. Decide once, at the fill: [`plan`] works out
 //! at a response's head all that its hits need, [`renew`] does so for a 304; a hit then compares durations
-//! and a few short values. RFC 9110, 9111, 9211, 9213, 5861 and 8246.
+//! and a few short values. RFC 9110, 9111, 9211, 9213, 5861, 8246 and 9875.
 //!
 //! A request's way through this folder:
 //! 1. [`fields::check_connection`] refuses, [`fields::cacheable_request`] reduces; look-up and fetch see
@@ -11,7 +11,7 @@
 //!    [`conditional::Validators::answer`], [`range::select`].
 //! 3. On a miss: [`plan`] at the response's head. On a stale hit: [`conditional::Validators::ask`], then
 //!    [`renew`] for a 304 and [`plan`] for anything else, or [`freshness::Freshness::usable_on_error`].
-//! 4. An unsafe method: [`invalidate`]. Every answer: [`cache_status`].
+//! 4. An unsafe method: [`invalidate`], [`groups`]. Every answer: [`cache_status`].
 
 pub mod accept;
 pub mod cache_control;
@@ -20,6 +20,7 @@ pub mod conditional;
 pub mod date;
 pub mod fields;
 pub mod freshness;
+pub mod groups;
 mod hints;
 pub mod invalidate;
 mod list;
@@ -59,7 +60,7 @@ pub struct Fill {
     pub selection: Selection,
     /// What it is compared by.
     pub validators: Validators,
-    /// The fields to store and to replay. Content-Length, Content-Range and Age are made for each answer.
+    /// The fields to store and to replay. Content-Length, a part's Content-Range and Age are made for each answer.
     pub fields: HeaderMap,
     /// The fields that are not stored, for the client that the response was made for.
     pub withheld: HeaderMap,
@@ -102,7 +103,9 @@ fn fill(
         return Err(NotStorable::Part);
     }
     let mut fields = fields::stored(headers, &stated.directives, policy, response_wall);
-    fields.remove(http::header::CONTENT_RANGE);
+    if part.is_some() {
+        fields.remove(http::header::CONTENT_RANGE); // With any other status it means nothing (RFC 9110 §14.4).
+    }
     let fields = fields::detached(&fields);
     let validators = Validators::read(&fields, response_wall);
     let freshness = Freshness::new(status, headers, &stated, policy, response_wall, age_at_store);

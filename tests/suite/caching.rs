@@ -106,6 +106,25 @@ fn head_is_answered_from_a_stored_get_and_stores_nothing_itself() {
 }
 
 #[test]
+fn several_ranges_have_a_place_each_and_none_together() {
+    let fields = &[FRESH, &[("content-range", "bytes 0-9/10")]].concat();
+    let bytes = answer("200 OK", fields, "0123456789");
+    let origin = Origin::new(move |_| vec![Step::Send(bytes.clone())]);
+    let freshet = Freshet::before(&origin);
+    freshet.get("/a.jpg");
+    let parts = freshet.get_with("/a.jpg", &[("range", "bytes=0-0,2-3")]);
+    assert_eq!((parts.status, parts.field("content-range")), (206, None));
+    let boundary =
+        parts.field("content-type").unwrap().strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let part = |place: &str, bytes: &str| {
+        format!(
+            "--{boundary}\r\nContent-Type: image/jpeg\r\nContent-Range: bytes {place}/10\r\n\r\n{bytes}\r\n"
+        )
+    };
+    assert_eq!(parts.text(), format!("{}{}--{boundary}--\r\n", part("0-0", "0"), part("2-3", "23")));
+}
+
+#[test]
 fn a_range_comes_from_the_whole_stored_or_arriving() {
     let origin = Origin::new(|_| vec![Step::Send(answer("200 OK", FRESH, "0123456789"))]);
     let freshet = Freshet::before(&origin);

@@ -16,6 +16,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Whether the body ended as its framing says.
     pub complete: bool,
+    /// The 1xx responses before it.
+    pub interim: Vec<Answer>,
 }
 
 impl Answer {
@@ -65,7 +67,15 @@ impl Client {
 
     /// Reads one answer; nothing where the connection ended before its head was complete.
     pub fn answer(&mut self, bodiless: bool) -> Option<Answer> {
-        let mut answer = self.head()?;
+        let mut interim = Vec::new();
+        let mut answer = loop {
+            let head = self.head()?;
+            if head.status >= 200 {
+                break head;
+            }
+            interim.push(head);
+        };
+        answer.interim = interim;
         if bodiless || matches!(answer.status, 204 | 304) {
             return Some(answer);
         }
@@ -102,7 +112,7 @@ impl Client {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        Some(Answer { version, status, fields, body: Vec::new(), complete: true })
+        Some(Answer { version, status, fields, body: Vec::new(), complete: true, interim: Vec::new() })
     }
 
     /// Reads at least `count` bytes of what follows a head.

@@ -4,6 +4,7 @@
 pub mod binary;
 pub mod client;
 pub mod origin;
+pub mod table;
 pub mod versions;
 
 use std::path::Path;

@@ -1,0 +1,327 @@
+//! The four steps of the cache, each in the one order in which no race undoes a purge. See `mod.rs`.
+
+use std::sync::Arc;
+use std::thread;
+
+use http::{HeaderMap, StatusCode};
+
+use super::audit::{self, Audit};
+use super::fence::{Fences, Job, OnSwept, Sweep, Swept, Verdict};
+use super::fields::Shapes;
+use super::flight::{Flights, Join, Lead, Reader};
+use super::markers::Markers;
+use super::span::{Order, Span, Subject};
+use super::store::{Resource, Store, Update};
+use super::sync::{Mutex, yield_now};
+use super::variant::{Body, Variant};
+use crate::clock::{Clock, Moment};
+use crate::key::Key;
+use crate::semantics::Fill;
+use crate::target::{Mode, Tags, Target};
+
+/// The cache. Shared by every thread.
+pub struct Cache {
+    clock: Clock,
+    fences: Arc<Fences>,
+    flights: Arc<Flights>,
+    markers: Markers,
+    store: Store,
+    shapes: Shapes,
+}
+
+/// What is stored for a request.
+#[derive(Debug)]
+pub enum Lookup {
+    /// A variant that its fields select, and that no purge has removed; perhaps stale.
+    Found(Arc<Variant>),
+    /// Variants, but none that its fields select.
+    OtherVariants,
+    /// Nothing.
+    Absent,
+}
+
+/// What became of a fetched response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// It is stored.
+    Stored,
+    /// A purge came while it was fetched: its readers are answered, nothing is stored.
+    Purged,
+}
+
+/// The cache's figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Keys stored.
+    pub entries: u64,
+    /// Their weight in bytes.
+    pub bytes: u64,
+    /// Pairs in the index; equal to `entries` at rest.
+    pub indexed: usize,
+    /// Pairs that sweeps found without an entry, since the start.
+    pub dangling: u64,
+    /// Live fences.
+    pub fences: usize,
+    /// Fetches that a fence would have to wait for.
+    pub tickets: usize,
+    /// Fetches that a request may join.
+    pub flights: usize,
+}
+
+impl Cache {
+    /// An empty cache that holds `max_bytes`.
+    pub fn new(max_bytes: u64, clock: Clock) -> Arc<Cache> {
+        let fences = Fences::new();
+        let flights = Flights::new(fences.clone());
+        let (markers, shapes) = (Markers::default(), Shapes::default());
+        Arc::new(Cache { clock, fences, flights, markers, store: Store::new(max_bytes), shapes })
+    }
+
+    /// What is stored for a request of `key` with these `fields`. Costs a hash, a look-up and a comparison
+    /// of keys; while a purge is being swept, O(length of the key) more.
+    pub fn look_up(&self, key: &Key, fields: &HeaderMap) -> Lookup {
+        let view = self.fences.view(); // Before the get: see fence.rs.
+        let Some(resource) = self.store.get(key.as_str()) else { return Lookup::Absent };
+        let mut others = false;
+        for variant in resource.variants() {
+            match view.judge(Subject::known(key.as_str(), variant.tags()), variant.epoch()) {
+                Verdict::Gone => continue,
+                Verdict::Stale(epoch) => {
+                    variant.make_stale(epoch); // As the sweep will.
+                }
+                Verdict::Live => {}
+            }
+            if variant.selects(fields) {
+                return Lookup::Found(variant.clone());
+            }
+            others = true;
+        }
+        if others { Lookup::OtherVariants } else { Lookup::Absent }
+    }
+
+    /// Joins a fetch of `key` that is under way, or opens one. See [`Join`]; `alike_alone` is for a request
+    /// that joined a flight which landed on a variant that it does not select.
+    pub fn join(&self, key: &Key, fields: &HeaderMap, alike_alone: bool) -> Join {
+        if self.markers.has(key, self.clock.now()) {
+            let (lead, reader) = self.flights.alone(key, fields);
+            return Join::Lead(lead, reader);
+        }
+        self.flights.join(key, fields, alike_alone)
+    }
+
+    /// Opens a fetch of `key` that nobody else joins.
+    pub fn fetch_alone(&self, key: &Key, fields: &HeaderMap) -> (Lead, Reader) {
+        self.flights.alone(key, fields)
+    }
+
+    /// Remembers that `key` is not storable, so that its next requests do not wait for each other.
+    pub fn mark_not_storable(&self, key: &Key) {
+        self.markers.set(key, self.clock.now());
+    }
+
+    /// The variant that `lead` fetched: it carries the ticket's epoch, and the tags that the lead has
+    /// [learned](Lead::learn).
+    pub fn variant(
+        &self,
+        lead: &Lead,
+        status: StatusCode,
+        fill: &Fill,
+        tags: Tags,
+        body: Body,
+        received: Moment,
+    ) -> Arc<Variant> {
+        Arc::new(Variant::new(lead.epoch(), status, fill, tags, body, received, &self.shapes))
+    }
+
+    /// A variant with other fields: for an answer, not for the store.
+    pub fn with_fields(&self, variant: &Variant, fields: &HeaderMap) -> Variant {
+        variant.with_fields(fields, &self.shapes)
+    }
+
+    /// Stores what `lead` fetched, beside the other variants of its key, unless a purge came meanwhile. The
+    /// lead is still in the active set, so no fence that covers it retires before this is done.
+    ///
+    /// The fences are read before the resource is got, as in a look-up. The stripe alone does not keep the
+    /// sweep away: (1) get a resource with a covered variant; (2) it is evicted, and its pair with it, so the
+    /// sweep finds nothing to wait for; (3) the fence retires; (4) read the fences, none; (5) store the
+    /// covered variant again beside the new one. A fence published after the reading is newer than the lead,
+    /// waits for it, and sweeps once more.
+    pub fn commit(&self, lead: &Lead, variant: Arc<Variant>) -> Commit {
+        assert_eq!(variant.epoch(), lead.epoch(), "what is fetched carries its fetch's epoch");
+        assert!(lead.is_active(), "no fence waits for a fetch that has left the active set");
+        let key = lead.key();
+        let view = self.fences.view();
+        // By all tags that the fetch may be purged by: a renewal's, and those of what it renews.
+        match view.judge(Subject { key: key.as_str(), tags: lead.tags() }, variant.epoch()) {
+            // The fence's own sweep removes what else it covers here.
+            Verdict::Gone => return Commit::Purged,
+            Verdict::Stale(epoch) => {
+                variant.make_stale(epoch);
+            }
+            Verdict::Live => {}
+        }
+        let is_live = |other: &Variant| {
+            view.judge(Subject::known(key.as_str(), other.tags()), other.epoch()) != Verdict::Gone
+        };
+        self.store.update(key.as_str(), |stored| {
+            let kept = stored.iter().filter(|other| !other.selects_like(&variant) && is_live(other)).cloned();
+            Update::Put(std::iter::once(variant.clone()).chain(kept).collect())
+        });
+        self.markers.clear(key);
+        Commit::Stored
+    }
+
+    /// Removes a variant that its origin has disowned to `lead`; nothing where it is stored no longer. Reads
+    /// the fences first, in the active set still, as a commit does: what is kept is stored anew.
+    pub fn discard(&self, lead: &Lead, disowned: &Arc<Variant>) {
+        assert!(lead.is_active(), "no fence waits for a fetch that has left the active set");
+        let key = lead.key();
+        let view = self.fences.view();
+        let is_live = |variant: &Variant| {
+            view.judge(Subject::known(key.as_str(), variant.tags()), variant.epoch()) != Verdict::Gone
+        };
+        self.store.update(key.as_str(), |stored| {
+            let is_kept = |variant: &&Arc<Variant>| !Arc::ptr_eq(variant, disowned) && is_live(variant);
+            let kept: Vec<_> = stored.iter().filter(is_kept).cloned().collect();
+            if kept.len() == stored.len() { Update::Keep } else { Update::Put(kept) }
+        });
+    }
+
+    /// Publishes a fence for each account that the target names: when this returns, nothing that the target
+    /// covers, stored or under way, answers a request that comes later (or, softly, answers it as fresh). Costs
+    /// microseconds, however many entries match. `on_swept` runs once, on the sweeper's thread, when the matching
+    /// entries are gone.
+    pub fn purge(&self, target: &Target, mode: Mode, on_swept: OnSwept) {
+        let spans = Span::of(target);
+        if let [span] = &spans[..] {
+            self.fences.publish(mode, span.clone(), on_swept);
+            return;
+        }
+        let together = Arc::new(Mutex::new((spans.len(), Swept::default(), Some(on_swept))));
+        for span in spans {
+            let together = together.clone();
+            let counted = move |swept: Swept| {
+                let mut state = together.lock();
+                let (left, sum, caller) = &mut *state;
+                *left -= 1;
+                sum.add(swept);
+                sum.shared |= swept.shared;
+                let (sum, caller) = (*sum, if *left == 0 { caller.take() } else { None });
+                drop(state);
+                if let Some(caller) = caller {
+                    caller(sum);
+                }
+            };
+            self.fences.publish(mode, span, Box::new(counted));
+        }
+    }
+
+    /// Now, by the clock that ages are measured with.
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// The clock that ages are measured with.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Figures for people and tests.
+    pub fn figures(&self) -> Figures {
+        let (entries, bytes) = self.store.figures();
+        let (fences, tickets) = self.fences.counts();
+        let (indexed, _) = self.store.index().lengths();
+        let (dangling, flights) = (self.store.dangling(), self.flights.len());
+        Figures { entries, bytes, indexed, dangling, fences, tickets, flights }
+    }
+
+    /// Walks the store and the index, and counts what must not be there. See [`Audit`].
+    pub fn audit(&self) -> Audit {
+        audit::audit(&self.fences, &self.store)
+    }
+
+    /// Does the store's pending work now, so that its [`Figures`] are exact.
+    pub fn settle(&self) {
+        self.store.settle();
+    }
+
+    /// Removes purged entries in the background; ends after [`Cache::close`].
+    pub fn start_sweeper(self: &Arc<Cache>) -> std::io::Result<thread::JoinHandle<()>> {
+        let cache = self.clone();
+        thread::Builder::new().name("sweeper".into()).spawn(move || cache.sweep_until_closed())
+    }
+
+    /// Ends the sweeper.
+    pub fn close(&self) {
+        self.fences.close();
+    }
+
+    fn sweep_until_closed(&self) {
+        while let Job::Sweep(sweep) = self.fences.next_job() {
+            self.work(&sweep);
+        }
+    }
+
+    /// Does one sweep, and reports it.
+    pub(super) fn work(&self, sweep: &Sweep) {
+        if sweep.first {
+            self.markers.clear_span(&sweep.span);
+            let freed = self.sweep(sweep);
+            self.fences.swept(sweep.number, freed);
+        } else {
+            self.sweep(sweep);
+            self.fences.retire(sweep.number);
+        }
+    }
+
+    /// Removes, or makes stale, every variant that the sweep's fence covers, a slice of the index at a time;
+    /// stops early where a wider fence has absorbed this one.
+    fn sweep(&self, sweep: &Sweep) -> Swept {
+        let mut freed = Swept::default();
+        let mut cursor: Option<Resource> = None;
+        loop {
+            let slice = self.store.index().slice(&sweep.span, cursor.as_ref());
+            for indexed in &slice {
+                freed.add(self.sweep_resource(sweep, indexed));
+            }
+            let Some(last) = slice.into_iter().next_back() else { return freed };
+            cursor = Some(last);
+            if !self.fences.is_alive(sweep.number) {
+                return freed;
+            }
+            yield_now(); // Hits go first.
+        }
+    }
+
+    fn sweep_resource(&self, sweep: &Sweep, indexed: &Resource) -> Swept {
+        let named = |variant: &Variant| {
+            sweep.span.order != Order::Tag || sweep.span.covers(Subject::known(indexed.key(), variant.tags()))
+        };
+        let is_covered = |variant: &Variant| variant.epoch() < sweep.epoch && named(variant);
+        // Immutable: where nothing in it is covered, a newer write has a pair of its own.
+        let mut covered = indexed.variants().iter().filter(|variant| is_covered(variant));
+        match sweep.mode {
+            Mode::Delete if covered.next().is_none() => Swept::default(),
+            Mode::Delete => self.store.remove(indexed, is_covered),
+            Mode::Stale => {
+                let mut stale = Swept::default();
+                for variant in covered.filter(|variant| variant.make_stale(sweep.epoch)) {
+                    stale.add(Swept { entries: 1, bytes: variant.weight() as u64, shared: false });
+                }
+                stale
+            }
+        }
+    }
+}
+
+/// For tests that drive a cache by hand.
+#[cfg(test)]
+impl Cache {
+    pub(super) fn fences(&self) -> &Fences {
+        &self.fences
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+}

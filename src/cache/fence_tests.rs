@@ -1,0 +1,315 @@
+//! The fences alone: what they cover, how they absorb and fold, and when they retire.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::fence::{Epoch, Fences, OnSwept, Swept, Verdict};
+use super::span::{Span, Subject};
+use crate::key::{Endpoints, Key, examples};
+use crate::limits::FENCES_MAX;
+use crate::target::{Mode, Tag, Tags, Target};
+
+const ACCOUNT: &str = "demo";
+
+/// What a purge by the account `demo` names: `asset …`, `tag …`, `everything`, a path, or one that ends in `*`.
+/// Paths here are long enough to be eligible.
+fn target(text: &str) -> Target {
+    let endpoints = Endpoints::new(&examples::accounts());
+    let url = |path| format!("http://img.test/demo/{path}");
+    match text.split_once(' ') {
+        Some(("asset", path)) => Target::parse_asset(&url(path), examples::DEMO, &endpoints).unwrap(),
+        Some(("tag", name)) => Target::Tag(Tag::new(ACCOUNT, name).unwrap()),
+        _ if text == "everything" => Target::Everything,
+        _ => Target::parse(&url(text), examples::DEMO, &endpoints).unwrap(),
+    }
+}
+
+fn key(path: &str) -> Key {
+    match target(path) {
+        Target::Url(key) => key,
+        other => panic!("{other} is no key"),
+    }
+}
+
+fn tags(names: &[&str]) -> Tags {
+    Tags::new(names.iter().map(|name| Tag::new(ACCOUNT, name).unwrap())).unwrap()
+}
+
+fn unheard() -> OnSwept {
+    Box::new(|_| {})
+}
+
+/// Publishes a fence; its epoch.
+fn purge(fences: &Fences, mode: Mode, text: &str, on_swept: OnSwept) -> Epoch {
+    let [span] = &Span::of(&target(text))[..] else { panic!("one account") };
+    fences.publish(mode, span.clone(), on_swept)
+}
+
+fn delete(fences: &Fences, text: &str) -> Epoch {
+    purge(fences, Mode::Delete, text, unheard())
+}
+
+fn soften(fences: &Fences, text: &str) -> Epoch {
+    purge(fences, Mode::Stale, text, unheard())
+}
+
+fn judge(fences: &Fences, path: &str, names: &[&str], epoch: Epoch) -> Verdict {
+    let (key, tags) = (key(path), tags(names));
+    fences.view().judge(Subject::known(key.as_str(), &tags), epoch)
+}
+
+fn is_gone(fences: &Fences, path: &str, epoch: Epoch) -> bool {
+    judge(fences, path, &[], epoch) == Verdict::Gone
+}
+
+/// Does all sweeps there are; returns them.
+fn work(fences: &Fences) -> Vec<String> {
+    let mut done = Vec::new();
+    while let Some(sweep) = fences.ready_sweep() {
+        let pass = if sweep.first { "first" } else { "last" };
+        done.push(format!("{pass} {}", sweep.span.text));
+        if sweep.first {
+            fences.swept(sweep.number, Swept { entries: 1, bytes: 10, shared: false });
+        } else {
+            fences.retire(sweep.number);
+        }
+    }
+    done
+}
+
+#[test]
+fn fence_covers_what_is_older_and_named_and_nothing_else() {
+    let fences = Fences::new();
+    let old = fences.enter(&key("p/q/a.jpg"));
+    assert!(!is_gone(&fences, "p/q/a.jpg", old.epoch()), "no fence");
+    let epoch = delete(&fences, "p/q/a*");
+    assert!(is_gone(&fences, "p/q/a.jpg", old.epoch()) && is_gone(&fences, "p/q/abc", epoch - 1));
+    assert!(!is_gone(&fences, "p/q/b.jpg", old.epoch()) && !is_gone(&fences, "p/q", old.epoch()));
+    assert!(!is_gone(&fences, "p/q/a.jpg", epoch), "what began after it is not covered");
+    assert_eq!(fences.enter(&key("p/q/a.jpg")).epoch(), epoch);
+}
+
+#[test]
+fn asset_fence_covers_every_transformation_and_version_of_it() {
+    let fences = Fences::new();
+    let epoch = delete(&fences, "asset p/q/tr:w-1/a.jpg?v=1");
+    let spellings = ["p/q/a.jpg", "p/q/a.jpg?tr=w-9", "tr:h-1/p/q/a.jpg", "p/tr:h-1/q/tr:w-2/a.jpg?ik-s=x"];
+    for path in spellings {
+        assert!(is_gone(&fences, path, epoch - 1), "{path}");
+        assert!(!is_gone(&fences, path, epoch), "{path}");
+    }
+    for path in ["p/q/a.jpg.webp", "p/q/b.jpg", "p/q", "q/a.jpg?x=/p/q/a.jpg"] {
+        assert!(!is_gone(&fences, path, epoch - 1), "{path}");
+    }
+}
+
+#[test]
+fn tag_fence_covers_what_has_the_tag_and_what_may_have_it() {
+    let fences = Fences::new();
+    let epoch = delete(&fences, "tag summer");
+    assert_eq!(judge(&fences, "p/a.jpg", &["spring", "summer"], epoch - 1), Verdict::Gone);
+    for names in [&["spring"][..], &["Summer"], &[]] {
+        assert_eq!(judge(&fences, "p/a.jpg", names, epoch - 1), Verdict::Live, "{names:?}");
+    }
+    let (key, view) = (key("p/a.jpg"), fences.view());
+    let unknown = Subject { key: key.as_str(), tags: None };
+    assert_eq!(view.judge(unknown, epoch - 1), Verdict::Gone, "before its head it may be of any tag");
+    assert_eq!(view.judge(unknown, epoch), Verdict::Live);
+    let elsewhere = Subject { key: "demo-2/p/a.jpg", tags: None };
+    assert_eq!(view.judge(elsewhere, epoch - 1), Verdict::Live, "another account's");
+}
+
+#[test]
+fn soft_fence_makes_stale_and_a_hard_one_removes_whichever_is_newer() {
+    let fences = Fences::new();
+    let soft = soften(&fences, "p/q/*");
+    assert_eq!(judge(&fences, "p/q/a.jpg", &[], soft - 1), Verdict::Stale(soft));
+    let hard = delete(&fences, "p/q/a.jpg");
+    assert_eq!(judge(&fences, "p/q/a.jpg", &[], hard - 1), Verdict::Gone);
+    assert_eq!(judge(&fences, "p/q/b.jpg", &[], soft - 1), Verdict::Stale(soft));
+    let later = soften(&fences, "p/q/*");
+    assert_eq!(judge(&fences, "p/q/a.jpg", &[], soft), Verdict::Gone, "a soft one absorbs no hard one");
+    assert_eq!(judge(&fences, "p/q/a.jpg", &[], hard), Verdict::Stale(later));
+    assert_eq!(fences.counts().0, 2, "the soft ones are one");
+    delete(&fences, "p/q*");
+    assert_eq!(fences.counts().0, 1, "a hard one absorbs both");
+}
+
+#[test]
+fn fence_over_everything_absorbs_every_order() {
+    let fences = Fences::new();
+    for text in ["p/q/a.jpg", "p/q/*", "asset p/q/a.jpg", "tag summer"] {
+        delete(&fences, text);
+        soften(&fences, text);
+    }
+    let epoch = delete(&fences, "everything");
+    assert_eq!(fences.counts().0, 1);
+    assert!(is_gone(&fences, "anything", epoch - 1) && !is_gone(&fences, "anything", epoch));
+    work(&fences);
+    assert_eq!(fences.counts().0, 0);
+}
+
+#[test]
+fn fence_retires_after_the_older_fetches_that_it_covers_and_no_others() {
+    let fences = Fences::new();
+    let covered = fences.enter(&key("p/q/a.jpg"));
+    let elsewhere = fences.enter(&key("x/y/z.jpg"));
+    delete(&fences, "p/q/*");
+    let newer = fences.enter(&key("p/q/b.jpg"));
+    assert_eq!(work(&fences), ["first demo/p/q/"]);
+    assert!(is_gone(&fences, "p/q/a.jpg", covered.epoch()), "it drains, and still covers");
+    drop(covered);
+    assert_eq!(work(&fences), ["last demo/p/q/"]);
+    assert_eq!(fences.counts(), (0, 2), "neither the other key's fetch nor the newer one held it");
+    assert!(fences.view().is_clear(), "at rest a look-up reads one atomic");
+    drop((elsewhere, newer));
+}
+
+#[test]
+fn tag_fence_waits_for_fetches_until_their_heads_tell_their_tags() {
+    let fences = Fences::new();
+    let tagged = fences.enter(&key("p/a.jpg"));
+    let other = fences.enter(&key("p/b.jpg"));
+    let silent = fences.enter(&key("p/c.jpg"));
+    other.learn(&tags(&["winter"]));
+    delete(&fences, "tag summer");
+    assert_eq!(work(&fences), ["first demo/summer"]);
+    tagged.learn(&tags(&["summer"]));
+    silent.learn(&tags(&[]));
+    assert!(work(&fences).is_empty(), "one has the tag");
+    drop(tagged);
+    assert_eq!(work(&fences), ["last demo/summer"]);
+    drop((other, silent));
+}
+
+#[test]
+fn wider_newer_fence_absorbs_and_answers_for_the_absorbed() {
+    let fences = Fences::new();
+    let told = Arc::new(AtomicUsize::new(0));
+    let caller = |expected: Swept| -> OnSwept {
+        let told = told.clone();
+        Box::new(move |swept| {
+            assert_eq!(swept, expected);
+            told.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    let shared = Swept { entries: 1, bytes: 10, shared: true };
+    purge(&fences, Mode::Delete, "p/q/a.jpg", caller(shared));
+    purge(&fences, Mode::Stale, "p/q/deep/*", caller(shared));
+    purge(&fences, Mode::Delete, "p/q/*", caller(shared));
+    purge(&fences, Mode::Delete, "p/other/*", caller(Swept { shared: false, ..shared }));
+    assert_eq!(fences.counts().0, 2);
+    work(&fences);
+    assert_eq!(told.load(Ordering::SeqCst), 4);
+}
+
+#[test]
+fn narrower_newer_fence_stands_beside_the_wider_older_one() {
+    let fences = Fences::new();
+    let wide = delete(&fences, "p/q/*");
+    let narrow = delete(&fences, "p/q/a/*");
+    assert!(is_gone(&fences, "p/q/a/x.jpg", wide) && !is_gone(&fences, "p/q/a/x.jpg", narrow));
+    assert!(is_gone(&fences, "p/q/b/x.jpg", wide - 1) && !is_gone(&fences, "p/q/b/x.jpg", wide));
+}
+
+#[test]
+fn figures_of_an_interrupted_sweep_are_the_absorbers() {
+    let fences = Fences::new();
+    delete(&fences, "p/q/a*");
+    let interrupted = fences.ready_sweep().unwrap().number;
+    let told = Arc::new(AtomicUsize::new(0));
+    let heard = told.clone();
+    let on_swept: OnSwept = Box::new(move |swept| {
+        assert_eq!(swept, Swept { entries: 8, bytes: 80, shared: true });
+        heard.fetch_add(1, Ordering::SeqCst);
+    });
+    purge(&fences, Mode::Delete, "p/q/*", on_swept);
+    assert!(!fences.is_alive(interrupted));
+    fences.swept(interrupted, Swept { entries: 7, bytes: 70, shared: false });
+    work(&fences);
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn fences_stay_bounded_by_folding_and_every_caller_is_told() {
+    let fences = Fences::new();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = 20 * FENCES_MAX;
+    for at in 0..count {
+        let told = told.clone();
+        let on_swept: OnSwept = Box::new(move |_| {
+            told.fetch_add(1, Ordering::SeqCst);
+        });
+        let path = format!("p{}/q{at}.jpg", at % 11);
+        let text = match at % 4 {
+            0 => format!("{path}*"),
+            1 => format!("asset {path}"),
+            _ => path,
+        };
+        let mode = if at % 5 == 0 { Mode::Stale } else { Mode::Delete };
+        purge(&fences, mode, &text, on_swept);
+        assert!(fences.counts().0 <= FENCES_MAX);
+    }
+    for at in 0..count {
+        let verdict = judge(&fences, &format!("p{}/q{at}.jpg", at % 11), &[], at as Epoch + 1);
+        let is_judged = if at % 5 == 0 { verdict != Verdict::Live } else { verdict == Verdict::Gone };
+        assert!(is_judged, "{at} is {verdict:?}");
+    }
+    assert_eq!(judge(&fences, "somewhere/else.jpg", &[], 1), Verdict::Live, "what is far from all of them");
+    work(&fences);
+    assert_eq!((told.load(Ordering::SeqCst), fences.counts().0), (count, 0));
+}
+
+#[test]
+fn what_has_retired_is_remembered_for_audits() {
+    let fences = Fences::new();
+    let wide = delete(&fences, "p/q/*");
+    work(&fences);
+    let soft = soften(&fences, "p/q/a.jpg");
+    work(&fences);
+    let (key, tags) = (key("p/q/a.jpg"), Tags::default());
+    let subject = Subject::known(key.as_str(), &tags);
+    let retired = fences.retired();
+    assert_eq!(retired.judge(subject, wide - 1), Verdict::Gone);
+    assert_eq!(retired.judge(subject, wide), Verdict::Stale(soft));
+    assert_eq!(retired.judge(subject, soft), Verdict::Live);
+    assert!(fences.view().is_clear());
+}
+
+proptest! {
+    /// The snapshot answers as the plain list of purges would.
+    #[test]
+    fn verdicts_are_those_of_the_plain_list_of_purges_below_the_cap(
+        purges in prop::collection::vec(("[ab]{1,2}/[ab]{1,3}", 0..5usize, any::<bool>()), 0..40),
+        keys in prop::collection::vec(("[ab]{1,2}(/tr:x)?/[ab]{1,3}(/[ab])?", "[ab]?", 0u64..45), 0..40),
+    ) {
+        let fences = Fences::new();
+        let mut plain: Vec<(Mode, Target, Epoch)> = Vec::new();
+        for (path, kind, soft) in purges {
+            let text = match kind {
+                0 | 1 => path,
+                2 => format!("{path}*"),
+                3 => format!("asset {path}"),
+                _ => format!("tag {}", &path[..1]),
+            };
+            let mode = if soft { Mode::Stale } else { Mode::Delete };
+            plain.push((mode, target(&text), purge(&fences, mode, &text, unheard())));
+        }
+        let view = fences.view();
+        for (path, tag, epoch) in keys {
+            let (key, tags) = (key(&path), tags(&[tag.as_str()][..tag.len()]));
+            let newest = |wanted: Mode| plain.iter().filter(|(mode, target, of)| {
+                *mode == wanted && target.covers(&key, &tags) && *of > epoch
+            }).map(|(.., of)| *of).max();
+            let expected = match (newest(Mode::Delete), newest(Mode::Stale)) {
+                (Some(_), _) => Verdict::Gone,
+                (None, Some(soft)) => Verdict::Stale(soft),
+                (None, None) => Verdict::Live,
+            };
+            let verdict = view.judge(Subject::known(key.as_str(), &tags), epoch);
+            prop_assert_eq!(verdict, expected, "{} {:?} at {}", key, tags, epoch);
+        }
+    }
+}

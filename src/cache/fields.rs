@@ -1,0 +1,186 @@
+//! A stored response's fields: their values in one block, and their names in a shape that like responses share.
+//!
+//! An origin's responses have the same names again and again, in one order. So a shape holds them as a finished
+//! map with empty values: an answer clones it and puts its values in, which hashes nothing. Values are slices of
+//! the block: none is copied.
+//!
+//! Lock: one mutex over the known shapes, a leaf, taken at fills alone. Bounded by `SHAPES_MAX`; a shape beyond
+//! it is not shared, and is weighed with its variant.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::sync::Mutex;
+use crate::limits::SHAPES_MAX;
+
+/// What a name takes in a map of fields that is not shared, beside its letters.
+const NAME_OVERHEAD_BYTES: usize = 128;
+
+/// The names of a response's fields, in the order of the map, each with an empty value.
+#[derive(Debug)]
+struct Shape {
+    names: HeaderMap,
+    is_shared: bool,
+}
+
+/// The known shapes.
+#[derive(Default)]
+pub struct Shapes(Mutex<HashMap<Box<[HeaderName]>, Arc<Shape>>>);
+
+impl Shapes {
+    fn of(&self, fields: &HeaderMap) -> Arc<Shape> {
+        let names: Box<[HeaderName]> = fields.iter().map(|(name, _)| name.clone()).collect();
+        let mut known = self.0.lock();
+        if let Some(shape) = known.get(&names) {
+            return shape.clone();
+        }
+        if known.len() >= SHAPES_MAX {
+            known.retain(|_, shape| Arc::strong_count(shape) > 1);
+        }
+        let mut empty = HeaderMap::with_capacity(fields.keys_len());
+        for (name, _) in fields {
+            // Own letters: a name may be a slice of what a connection read.
+            let name = HeaderName::from_bytes(name.as_str().as_bytes()).expect("it was a name before");
+            empty.append(name, HeaderValue::from_static(""));
+        }
+        let is_shared = known.len() < SHAPES_MAX;
+        let shape = Arc::new(Shape { names: empty, is_shared });
+        if is_shared {
+            let names = shape.names.iter().map(|(name, _)| name.clone()).collect();
+            known.insert(names, shape.clone());
+        }
+        shape
+    }
+}
+
+/// See the module.
+pub struct Fields {
+    shape: Arc<Shape>,
+    /// Where each value ends, as four bytes, and then the values, in the shape's order.
+    block: Box<[u8]>,
+}
+
+/// Bytes of one end.
+const END_BYTES: usize = size_of::<u32>();
+
+impl Fields {
+    /// Packs them.
+    pub fn new(fields: &HeaderMap, shapes: &Shapes) -> Fields {
+        let shape = shapes.of(fields);
+        let ends = fields.len() * END_BYTES;
+        let values: usize = fields.values().map(HeaderValue::len).sum();
+        let mut block = Vec::with_capacity(ends + values);
+        let mut end = 0;
+        // In the shape's order: that of the map may be another one, for names that stand in it twice.
+        let ordered = || shape.names.keys().flat_map(|name| fields.get_all(name));
+        for value in ordered() {
+            end += u32::try_from(value.len()).expect("limits.rs bounds a response's head");
+            block.extend_from_slice(&end.to_le_bytes());
+        }
+        ordered().for_each(|value| block.extend_from_slice(value.as_bytes()));
+        Fields { shape, block: block.into() }
+    }
+
+    /// Places of the values in the block.
+    fn places(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let (ends, _) = self.block.split_at(self.shape.names.len() * END_BYTES);
+        let mut from = ends.len();
+        ends.as_chunks::<END_BYTES>().0.iter().map(move |end| {
+            let to = ends.len() + u32::from_le_bytes(*end) as usize;
+            std::mem::replace(&mut from, to)..to
+        })
+    }
+
+    /// The fields of `owner` as a map, whose values are slices of the owner's.
+    pub fn map<O: Clone + Send + Sync + 'static>(owner: &O, fields: fn(&O) -> &Fields) -> HeaderMap {
+        struct Block<O>(O, fn(&O) -> &Fields);
+        impl<O> AsRef<[u8]> for Block<O> {
+            fn as_ref(&self) -> &[u8] {
+                &(self.1)(&self.0).block
+            }
+        }
+        let packed = fields(owner);
+        let block = Bytes::from_owner(Block(owner.clone(), fields));
+        let mut map = packed.shape.names.clone();
+        for (value, place) in map.values_mut().zip(packed.places()) {
+            *value =
+                HeaderValue::from_maybe_shared(block.slice(place)).expect("these bytes were a value before");
+        }
+        map
+    }
+
+    /// Bytes on the heap, beside what is shared with others.
+    pub fn heap_bytes(&self) -> usize {
+        let own_shape = if self.shape.is_shared {
+            0
+        } else {
+            self.shape.names.keys().map(|name| name.as_str().len() + NAME_OVERHEAD_BYTES).sum()
+        };
+        self.block.len() + own_shape
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = self.places().map(|place| String::from_utf8_lossy(&self.block[place]));
+        f.debug_map().entries(self.shape.names.keys().zip(values)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn packed(fields: &HeaderMap, shapes: &Shapes) -> Arc<Fields> {
+        Arc::new(Fields::new(fields, shapes))
+    }
+
+    fn unpacked(fields: &Arc<Fields>) -> HeaderMap {
+        Fields::map(fields, |fields| fields)
+    }
+
+    proptest! {
+        #[test]
+        fn fields_come_back_as_they_were(pairs in prop::collection::vec(("[a-d]|etag|vary", "[ -~]{0,9}"), 0..12)) {
+            let mut fields = HeaderMap::new();
+            for (name, value) in &pairs {
+                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                fields.append(name, HeaderValue::from_str(value).unwrap());
+            }
+            let shapes = Shapes::default();
+            let first = packed(&fields, &shapes);
+            prop_assert_eq!(&unpacked(&first), &fields);
+            prop_assert!(Arc::ptr_eq(&first.shape, &packed(&fields, &shapes).shape), "the shape is shared");
+        }
+    }
+
+    #[test]
+    fn values_that_are_no_text_come_back() {
+        let value = HeaderValue::from_bytes(b"\xe4\xff \t\x80").unwrap();
+        let fields = HeaderMap::from_iter([(http::header::ETAG, value)]);
+        assert_eq!(unpacked(&packed(&fields, &Shapes::default())), fields);
+    }
+
+    #[test]
+    fn shapes_are_bounded_and_those_in_use_stay() {
+        let shapes = Shapes::default();
+        let one = |at: usize| {
+            let name = HeaderName::from_bytes(format!("x-{at}").as_bytes()).unwrap();
+            HeaderMap::from_iter([(name, HeaderValue::from_static("v"))])
+        };
+        let mut kept: Vec<Arc<Fields>> = (0..SHAPES_MAX).map(|at| packed(&one(at), &shapes)).collect();
+        let beyond = packed(&one(SHAPES_MAX), &shapes);
+        assert!(!beyond.shape.is_shared && beyond.heap_bytes() > kept[0].heap_bytes() + NAME_OVERHEAD_BYTES);
+        assert_eq!(unpacked(&beyond), one(SHAPES_MAX));
+        kept.truncate(SHAPES_MAX / 2);
+        assert!(packed(&one(SHAPES_MAX), &shapes).shape.is_shared, "room was made");
+        assert!(Arc::ptr_eq(&kept[0].shape, &packed(&one(0), &shapes).shape));
+    }
+}

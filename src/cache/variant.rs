@@ -1,0 +1,314 @@
+//! One stored response, packed: an image cache holds millions.
+//!
+//! Its fields are kept by `fields.rs`; times are whole seconds where HTTP has no smaller ones; what a hit seldom
+//! needs stands in a block of its own or is read from the fields when it is asked for. Immutable, but for the
+//! epoch of the last soft purge over it, which is only raised. No locks.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::fence::Epoch;
+use super::fields::{Fields, Shapes};
+use super::sync::{AtomicU64, Ordering};
+use crate::clock::Moment;
+use crate::semantics::Fill;
+use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::conditional::Validators;
+use crate::semantics::freshness::{Freshness, State};
+use crate::semantics::range::Part;
+use crate::semantics::vary::Selection;
+use crate::target::Tags;
+
+/// What a variant costs beside the bytes it points to. Measured for the whole process: `cargo bench --bench memory`.
+const OVERHEAD_BYTES: usize = 224;
+
+/// A body or a part of one, in pieces of about `CHUNK_BYTES`; one piece where it is shorter.
+#[derive(Clone, Debug)]
+pub struct Body(Pieces);
+
+#[derive(Clone, Debug)]
+enum Pieces {
+    /// A whole, in one piece, which may be empty.
+    One(Bytes),
+    /// Anything else.
+    Many(Arc<Many>),
+}
+
+#[derive(Debug)]
+struct Many {
+    bytes: u64,
+    pieces: Box<[Bytes]>,
+    /// Its place in the whole; nothing where it is the whole.
+    part: Option<Part>,
+}
+
+impl Body {
+    /// The body made of `pieces`.
+    pub fn new(mut pieces: Vec<Bytes>) -> Body {
+        if pieces.len() <= 1 {
+            return Body(Pieces::One(pieces.pop().unwrap_or_default()));
+        }
+        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Body(Pieces::Many(Arc::new(Many { bytes, pieces: pieces.into(), part: None })))
+    }
+
+    /// The same bytes, as a part of a longer body.
+    ///
+    /// # Panics
+    /// If the part has another length.
+    pub fn placed(self, part: Part) -> Body {
+        assert_eq!(part.range.end - part.range.start, self.bytes(), "a part has the length that it states");
+        if part.range == (0..part.complete) {
+            return self;
+        }
+        let (bytes, pieces) = (self.bytes(), self.pieces().into());
+        Body(Pieces::Many(Arc::new(Many { bytes, pieces, part: Some(part) })))
+    }
+
+    /// Its place in the whole; nothing where it is the whole.
+    pub fn part(&self) -> Option<&Part> {
+        match &self.0 {
+            Pieces::One(_) => None,
+            Pieces::Many(many) => many.part.as_ref(),
+        }
+    }
+
+    /// The length of the whole, in bytes.
+    pub fn complete_bytes(&self) -> u64 {
+        self.part().map_or(self.bytes(), |part| part.complete)
+    }
+
+    /// Its length in bytes.
+    pub fn bytes(&self) -> u64 {
+        match &self.0 {
+            Pieces::One(piece) => piece.len() as u64,
+            Pieces::Many(many) => many.bytes,
+        }
+    }
+
+    /// Its pieces, in order; none of them is empty.
+    pub fn pieces(&self) -> &[Bytes] {
+        match &self.0 {
+            Pieces::One(piece) if piece.is_empty() => &[],
+            Pieces::One(piece) => std::slice::from_ref(piece),
+            Pieces::Many(many) => &many.pieces,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        let bytes = usize::try_from(self.bytes()).unwrap_or(usize::MAX);
+        match &self.0 {
+            Pieces::One(_) => bytes,
+            Pieces::Many(many) => bytes + size_of::<Many>() + many.pieces.len() * PIECE_OVERHEAD_BYTES,
+        }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Body {
+        Body(Pieces::One(Bytes::new()))
+    }
+}
+
+/// One stored response: what answers the requests that its selection matches.
+#[derive(Debug)]
+pub struct Variant {
+    epoch: Epoch,
+    /// The highest epoch of a soft purge that covers it; it is stale where that is newer than its own.
+    stale_epoch: AtomicU64,
+    /// When it was made, by its own account of its age.
+    born: Moment,
+    times: Times,
+    status: StatusCode,
+    fields: Fields,
+    rare: Option<Box<Rare>>,
+    body: Body,
+}
+
+/// What many responses have nothing of.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    selection: Selection,
+    tags: Tags,
+}
+
+/// [`Freshness`], packed: whole seconds, 2^32 at most (RFC 9111 §1.2.2 asks for 2^31).
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    lifetime_s: u32,
+    stale_while_revalidate_s: u32,
+    stale_if_error_s: u32,
+    must_revalidate: bool,
+    validate_always: bool,
+}
+
+impl Times {
+    /// A lifetime is rounded down, so that nothing is fresh for longer than it said.
+    fn of(freshness: &Freshness) -> Times {
+        let Freshness {
+            lifetime,
+            age_at_store: _, // In `born`.
+            stale_while_revalidate,
+            stale_if_error,
+            must_revalidate,
+            validate_always,
+        } = *freshness;
+        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        Times {
+            lifetime_s: seconds(lifetime),
+            stale_while_revalidate_s: seconds(stale_while_revalidate),
+            stale_if_error_s: seconds(stale_if_error),
+            must_revalidate,
+            validate_always,
+        }
+    }
+
+    fn freshness(self) -> Freshness {
+        Freshness {
+            lifetime: Duration::from_secs(self.lifetime_s.into()),
+            age_at_store: Duration::ZERO,
+            stale_while_revalidate: Duration::from_secs(self.stale_while_revalidate_s.into()),
+            stale_if_error: Duration::from_secs(self.stale_if_error_s.into()),
+            must_revalidate: self.must_revalidate,
+            validate_always: self.validate_always,
+        }
+    }
+}
+
+impl Variant {
+    /// The response that a fetch with the ticket `epoch` brought at `received`.
+    pub fn new(
+        epoch: Epoch,
+        status: StatusCode,
+        fill: &Fill,
+        tags: Tags,
+        body: Body,
+        received: Moment,
+        shapes: &Shapes,
+    ) -> Variant {
+        let rare = Rare { selection: fill.selection.clone(), tags };
+        let is_plain = rare.selection == Selection::default() && rare.tags == Tags::default();
+        Variant {
+            epoch,
+            stale_epoch: AtomicU64::new(0),
+            born: received.before(fill.freshness.age_at_store),
+            times: Times::of(&fill.freshness),
+            status,
+            fields: Fields::new(&fill.fields, shapes),
+            rare: (!is_plain).then(|| Box::new(rare)),
+            body,
+        }
+    }
+
+    /// The same response with other fields: for an answer, not for the store.
+    pub fn with_fields(&self, fields: &HeaderMap, shapes: &Shapes) -> Variant {
+        Variant {
+            epoch: self.epoch,
+            stale_epoch: AtomicU64::new(self.stale_epoch.load(Ordering::Relaxed)),
+            born: self.born,
+            times: self.times,
+            status: self.status,
+            fields: Fields::new(fields, shapes),
+            rare: self.rare.clone(),
+            body: self.body.clone(),
+        }
+    }
+
+    /// The ticket of the fetch that brought it, or last renewed it.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The status of the origin's response.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The whole body.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Whether it answers a request with these fields.
+    pub fn selects(&self, request: &HeaderMap) -> bool {
+        self.rare.as_ref().is_none_or(|rare| rare.selection.matches(request))
+    }
+
+    /// Whether it answers the same requests as the other: then one replaces the other.
+    pub fn selects_like(&self, other: &Variant) -> bool {
+        match (&self.rare, &other.rare) {
+            (None, None) => true,
+            (Some(own), Some(other)) => own.selection == other.selection,
+            (Some(rare), None) | (None, Some(rare)) => rare.selection == Selection::default(),
+        }
+    }
+
+    /// What it may be purged by, beside its key.
+    pub fn tags(&self) -> &Tags {
+        self.rare.as_ref().map_or(Tags::NONE, |rare| &rare.tags)
+    }
+
+    /// The fields as they are sent, less those that depend on the answer. Costs three allocations: a request's
+    /// own map, and what lets its values be slices of the variant's.
+    pub fn fields(self: &Arc<Variant>) -> HeaderMap {
+        Fields::map(self, |variant: &Arc<Variant>| &variant.fields)
+    }
+
+    /// What a client's copy, and the origin's, is compared with. Read from the fields each time.
+    pub fn validators(self: &Arc<Variant>, now: SystemTime) -> Validators {
+        Validators::read(&self.fields(), now)
+    }
+
+    /// Its age: what [`Freshness`] compares its lifetime with.
+    pub fn age_at(&self, now: Moment) -> Duration {
+        now.since(self.born)
+    }
+
+    /// How long it is fresh and may be used stale, counted from the age 0. A soft purge ends the lifetime now.
+    pub fn freshness(&self, now: Moment) -> Freshness {
+        let freshness = self.times.freshness();
+        if self.is_stale() { freshness.ended(self.age_at(now)) } else { freshness }
+    }
+
+    /// What it is good for now, to a client whose directives are honoured.
+    pub fn state(&self, now: Moment, wanted: &RequestDirectives) -> State {
+        self.freshness(now).judge_for(self.age_at(now), wanted)
+    }
+
+    /// Whether it is fresh now.
+    pub fn is_fresh(&self, now: Moment) -> bool {
+        matches!(self.state(now, &RequestDirectives::default()), State::Fresh { .. })
+    }
+
+    /// Whether a soft purge covers it.
+    pub fn is_stale(&self) -> bool {
+        // Relaxed: who must see it has loaded a snapshot of the fences, or that there are none, before it got
+        // the variant, and either comes after this was raised.
+        self.stale_epoch.load(Ordering::Relaxed) > self.epoch
+    }
+
+    /// Makes it stale for a soft purge of this epoch; whether it was not.
+    pub fn make_stale(&self, epoch: Epoch) -> bool {
+        let before = self.stale_epoch.fetch_max(epoch, Ordering::Relaxed);
+        before <= self.epoch && epoch > self.epoch
+    }
+
+    /// What it takes in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        let rare = self.rare.as_ref().map_or(0, |rare| {
+            size_of::<Rare>()
+                + rare.selection.heap_bytes()
+                + rare.tags.heap_bytes()
+                + 2 * BLOCK_OVERHEAD_BYTES
+        });
+        OVERHEAD_BYTES + self.fields.heap_bytes() + rare + self.body.weight()
+    }
+}
+
+/// What the allocator takes for a block beside its bytes, on average.
+const BLOCK_OVERHEAD_BYTES: usize = 16;
+/// A piece's handle, its count of readers, and two blocks.
+const PIECE_OVERHEAD_BYTES: usize = size_of::<Bytes>() + 24 + 2 * BLOCK_OVERHEAD_BYTES;
