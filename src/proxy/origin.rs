@@ -121,14 +121,13 @@ impl Origin {
     }
 
     fn take_idle(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock();
-        self.drop_expired(&mut idle);
-        while let Some(Idle { connection, .. }) = idle.pop() {
+        self.drop_expired(&mut self.idle.lock());
+        loop {
+            let Idle { connection, .. } = self.idle.lock().pop()?;
             if connection.is_reusable() {
                 return Some(connection);
             }
         }
-        None
     }
 
     fn drop_expired(&self, idle: &mut Vec<Idle>) {
