@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::admin::{self, Admin};
-use crate::cache::{Cache, Figures};
+use crate::cache::{Audit, Cache, Figures};
 use crate::clock::Clock;
 use crate::config::{Config, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
@@ -127,7 +127,7 @@ impl App {
         });
         let proxy =
             Proxy::new(&config, endpoints, cache.clone(), origins.collect(), tls, metrics.clone(), &instance);
-        let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), clock);
+        let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), cache.clone(), clock);
 
         let sweeper = cache.start_sweeper().map_err(StartError::System)?;
         let (stop, stopped) = watch::channel(false);
@@ -160,6 +160,11 @@ impl App {
             origin,
             sweeper,
         })
+    }
+
+    /// Walks what is stored, in search of what must not be there.
+    pub fn audit(&self) -> Audit {
+        self.cache.audit()
     }
 
     /// The cache's figures, exact at this moment.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use command::purge::{Kind, Purges};
 
 /// An image cache that forgets on command.
 ///
@@ -34,6 +35,8 @@ enum Command {
     Purge(Purge),
     /// Show the status of a purge request
     Status(Status),
+    /// Walk what a running server has stored, and count what a purge should have removed: nothing
+    Audit(Server),
     /// Serve the embedded pictures alone, as an image origin that transforms
     DemoOrigin(DemoOrigin),
 }
@@ -51,9 +54,18 @@ struct Server {
 
 #[derive(Args)]
 struct Purge {
-    /// What to purge: URLs, or prefixes that end in * (quote them)
+    /// What to purge: URLs, or prefixes that end in * (quote them); with --tag, names of tags
     #[arg(required = true, value_name = "URL")]
-    urls: Vec<String>,
+    names: Vec<String>,
+    /// Purge the image of each URL with all its transformations, in the path or in the query
+    #[arg(long)]
+    asset: bool,
+    /// Purge what the origin has given these tags, by Cache-Groups, Cache-Tag or Surrogate-Key
+    #[arg(long, conflicts_with = "asset")]
+    tag: bool,
+    /// Make it stale instead of removing it: the origin is asked before it is served again
+    #[arg(long)]
+    soft: bool,
     /// Seconds to wait for each purge to be complete; 0 does not wait
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
     wait: u64,
@@ -86,9 +98,16 @@ fn main() -> ExitCode {
     match line.command.unwrap_or(Command::Serve) {
         Command::Serve => command::serve::run(config),
         Command::Check => command::check::run(config),
-        Command::Purge(purge) => {
-            command::purge::run(config, purge.server.admin, purge.server.key, &purge.urls, purge.wait)
+        Command::Purge(Purge { names, asset, tag, soft, wait, server }) => {
+            let kind = match (asset, tag) {
+                (true, _) => Kind::Asset,
+                (false, true) => Kind::Tag,
+                (false, false) => Kind::Url,
+            };
+            let purges = Purges { names, kind, soft, wait };
+            command::purge::run(config, server.admin, server.key, &purges)
         }
+        Command::Audit(server) => command::audit::run(config, server.admin, server.key),
         Command::Status(status) => {
             command::status::run(config, status.server.admin, status.server.key, &status.id)
         }

@@ -107,7 +107,7 @@ impl Target {
     pub fn parse_asset(url: &str, account: usize, endpoints: &Endpoints) -> Result<Target, Refusal> {
         match Target::parse(url, account, endpoints)? {
             Target::Url(key) => Ok(Target::Asset(AssetName::of(&key))),
-            _ => Err(Refusal::WildcardPlace { character: url.chars().count() }),
+            _ => Err(Refusal::AssetWildcard),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The calls: purge, status, health. The first two answer as ImageKit's API does, to the letter.
+//! The calls: purge, status, audit, health. The first two answer as ImageKit's API does, to the letter.
 //!
 //! A success has exactly the members that ImageKit's has, since older clients break on any other; what Freshet
 //! knows beyond stands in fields. Who calls is settled before a byte of a body is read.
@@ -19,7 +19,8 @@ use serde_json::Value;
 use super::routes::{Connection, STATUS_PATH};
 use super::{Admin, AdminError, add_number, reply};
 use crate::limits;
-use crate::purge::{Attempt, Health, Progress, RequestId, Status};
+use crate::purge::{Attempt, Health, Named, Progress, RequestId, Status, Wish};
+use crate::target::Mode;
 
 /// `POST /v1/files/purge`
 pub(super) async fn purge(
@@ -34,8 +35,8 @@ pub(super) async fn purge(
     }
     let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
     let attempt = attempt(req.headers());
-    let url = url_member(&read_body(req.into_body(), admin.times.body).await?)?;
-    let accepted = admin.purger.submit(account, &[&url], attempt).await.map_err(AdminError::Purge)?;
+    let asked = Asked::read(&read_body(req.into_body(), admin.times.body).await?)?;
+    let accepted = admin.purger.submit(account, &[asked.wish()], attempt).await.map_err(AdminError::Purge)?;
     let [id] = accepted.ids[..] else { unreachable!("one URL is one request: `Purger::submit`") };
     Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
 }
@@ -66,6 +67,39 @@ pub(super) async fn status(
         fields.insert(HeaderName::from_static("freshet-purged-counts"), HeaderValue::from_static(whose));
     }
     Ok(res)
+}
+
+/// `GET /v1/debug/audit`: walks all that is stored, one walk at a time. It tells no key.
+pub(super) async fn audit(
+    State(admin): State<Arc<Admin>>,
+    Extension(connection): Extension<Connection>,
+    req: Request,
+) -> Result<Response, AdminError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Found {
+        clean: bool,
+        entries: u64,
+        purged: u64,
+        not_stale: u64,
+        not_indexed: u64,
+        pending: u64,
+    }
+    admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let _alone = admin.auditing.lock().await;
+    let cache = Arc::clone(&admin.cache);
+    let audit = tokio::task::spawn_blocking(move || cache.audit()).await.map_err(|_| AdminError::Late)?;
+    Ok(reply(
+        StatusCode::OK,
+        &Found {
+            clean: audit.is_clean(),
+            entries: audit.entries,
+            purged: audit.purged,
+            not_stale: audit.not_stale,
+            not_indexed: audit.not_indexed,
+            pending: audit.pending,
+        },
+    ))
 }
 
 /// `GET /healthz`: the process serves, whatever else is wrong, so it is 200 always.
@@ -106,22 +140,66 @@ async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
     })
 }
 
-/// The text of the member `url` of a JSON object; other members are ignored, and their values never built.
-fn url_member(body: &[u8]) -> Result<String, AdminError> {
-    #[derive(Deserialize)]
-    struct Named {
-        url: Option<Value>,
+/// What the body of a purge names.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    kind: Kind,
+    text: String,
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Url,
+    Asset,
+    Tag,
+}
+
+impl Asked {
+    /// Reads a JSON object: ImageKit's member `url`, and beside it `mode`, `target` and `tag`. Other members are
+    /// ignored, and their values never built.
+    fn read(body: &[u8]) -> Result<Asked, AdminError> {
+        #[derive(Deserialize)]
+        struct Members {
+            url: Option<Value>,
+            mode: Option<Value>,
+            target: Option<Value>,
+            tag: Option<Value>,
+        }
+        // Without this look an array of one text would do, too.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(AdminError::BodyNotJson);
+        }
+        let members: Members = serde_json::from_slice(body).map_err(|_| AdminError::BodyNotJson)?;
+        let kind = match members.target.as_ref().map(Value::as_str) {
+            None | Some(Some("url")) => Kind::Url,
+            Some(Some("asset")) => Kind::Asset,
+            Some(Some("tag")) => Kind::Tag,
+            Some(_) => return Err(AdminError::TargetUnknown),
+        };
+        let text = match (kind, members.url, members.tag) {
+            (Kind::Tag, _, Some(Value::String(tag))) => tag,
+            (Kind::Tag, ..) => return Err(AdminError::TagMissing),
+            (_, None, _) => return Err(AdminError::UrlMissing),
+            (_, Some(Value::String(url)), _) if url.is_empty() => return Err(AdminError::UrlMissing),
+            (_, Some(Value::String(url)), _) => url,
+            (_, Some(_), _) => return Err(AdminError::UrlNotText),
+        };
+        let mode = match members.mode.as_ref().map(Value::as_str) {
+            None | Some(Some("delete")) => Mode::Delete,
+            Some(Some("stale" | "soft")) => Mode::Stale,
+            Some(_) => return Err(AdminError::ModeUnknown),
+        };
+        Ok(Asked { kind, text, mode })
     }
-    // Without this look an array of one text would do, too.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(AdminError::BodyNotJson);
-    }
-    let named: Named = serde_json::from_slice(body).map_err(|_| AdminError::BodyNotJson)?;
-    match named.url {
-        None => Err(AdminError::UrlMissing),
-        Some(Value::String(url)) if url.is_empty() => Err(AdminError::UrlMissing),
-        Some(Value::String(url)) => Ok(url),
-        Some(_) => Err(AdminError::UrlNotText),
+
+    fn wish(&self) -> Wish<'_> {
+        let named = match self.kind {
+            Kind::Url => Named::Url(&self.text),
+            Kind::Asset => Named::Asset(&self.text),
+            Kind::Tag => Named::Tag(&self.text),
+        };
+        Wish { named, mode: self.mode }
     }
 }
 
@@ -135,7 +213,7 @@ mod tests {
         let table: [(&str, Result<&str, &str>); 17] = [
             // body                                              outcome
             (r#"{"url": "https://a.test/x"}"#,                   Ok("https://a.test/x")),
-            (r#" {"mode":{"a":[1]},"url":"x","urls":["y"]} "#,   Ok("x")),
+            (r#" {"more":{"a":[1]},"url":"x","urls":["y"]} "#,   Ok("x")),
             (r#"{"url": "\u00e9\/"}"#,                           Ok("é/")),
             (r#"{"url": ""}"#,                                   Err("url_missing")),
             (r#"{"url": null}"#,                                 Err("url_missing")),
@@ -153,11 +231,40 @@ mod tests {
             ("",                                                 Err("body_not_json")),
         ];
         for (body, expected) in table {
-            let outcome = url_member(body.as_bytes()).map_err(|error| error.parts().2);
+            let outcome =
+                Asked::read(body.as_bytes()).map(|asked| asked.text).map_err(|error| error.parts().2);
             assert_eq!(outcome.as_deref().map_err(|reason| *reason), expected, "{body}");
         }
-        assert!(url_member(&[b"{\"url\":", "[".repeat(100_000).as_bytes()].concat()).is_err());
-        assert!(url_member(b"{\"url\": \"\xff\"}").is_err());
+        assert!(Asked::read(&[b"{\"url\":", "[".repeat(100_000).as_bytes()].concat()).is_err());
+        assert!(Asked::read(b"{\"url\": \"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn further_members_say_what_is_meant_and_what_becomes_of_it() {
+        type Read<'a> = Result<(Kind, &'a str, Mode), &'a str>;
+        #[rustfmt::skip]
+        let table: [(&str, Read<'_>); 13] = [
+            // members                              outcome
+            (r#""url": "x""#,                        Ok((Kind::Url, "x", Mode::Delete))),
+            (r#""url": "x", "mode": "delete""#,      Ok((Kind::Url, "x", Mode::Delete))),
+            (r#""url": "x", "mode": "stale""#,       Ok((Kind::Url, "x", Mode::Stale))),
+            (r#""url": "x", "mode": "soft""#,        Ok((Kind::Url, "x", Mode::Stale))),
+            (r#""url": "x", "mode": "Stale""#,       Err("mode_unknown")),
+            (r#""url": "x", "mode": 1"#,             Err("mode_unknown")),
+            (r#""url": "x", "target": "url""#,       Ok((Kind::Url, "x", Mode::Delete))),
+            (r#""url": "x", "target": "asset""#,     Ok((Kind::Asset, "x", Mode::Delete))),
+            (r#""url": "x", "target": "folder""#,    Err("target_unknown")),
+            (r#""url": "x", "target": ["asset"]"#,   Err("target_unknown")),
+            (r#""target": "asset""#,                 Err("url_missing")),
+            (r#""target": "tag", "tag": "t""#,       Ok((Kind::Tag, "t", Mode::Delete))),
+            (r#""target": "tag", "url": "x""#,       Err("tag_missing")),
+        ];
+        for (members, expected) in table {
+            let outcome = Asked::read(format!("{{{members}}}").as_bytes());
+            let outcome = outcome.map_err(|error| error.parts().2);
+            let outcome = outcome.as_ref().map(|asked| (asked.kind, &*asked.text, asked.mode));
+            assert_eq!(outcome.map_err(|reason| *reason), expected, "{members}");
+        }
     }
 
     #[test]

@@ -30,9 +30,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{self, Account, Authority};
 use crate::limits;
@@ -41,6 +42,9 @@ use crate::purge::{Allowance, PurgeError, Purger};
 /// What the control plane needs.
 pub struct Admin {
     purger: Purger,
+    cache: Arc<Cache>,
+    /// Held while the store is walked.
+    auditing: Mutex<()>,
     auth: auth::Auth,
     hosts: Vec<Authority>,
     clock: Clock,
@@ -69,9 +73,15 @@ impl Default for Times {
 
 impl Admin {
     /// The control plane of these accounts.
-    pub fn new(config: &config::Admin, accounts: &[Account], purger: Purger, clock: Clock) -> Admin {
+    pub fn new(
+        config: &config::Admin,
+        accounts: &[Account],
+        purger: Purger,
+        cache: Arc<Cache>,
+        clock: Clock,
+    ) -> Admin {
         let (auth, hosts) = (auth::Auth::new(accounts), config.hosts.clone());
-        Admin { purger, auth, hosts, clock, times: Times::default() }
+        Admin { purger, cache, auditing: Mutex::default(), auth, hosts, clock, times: Times::default() }
     }
 }
 
@@ -172,6 +182,12 @@ enum AdminError {
     UrlMissing,
     /// `url` is no string.
     UrlNotText,
+    /// `mode` is none that there is.
+    ModeUnknown,
+    /// `target` is none that there is.
+    TargetUnknown,
+    /// `target` is a tag, and there is no `tag`.
+    TagMissing,
     /// The purge did not take place.
     Purge(PurgeError),
     /// The account has no such request.
@@ -225,6 +241,12 @@ impl AdminError {
             AdminError::BodyNotJson => (Is::BAD_REQUEST, URL_MISSING, "body_not_json", JSON_HELP),
             AdminError::UrlMissing => (Is::BAD_REQUEST, URL_MISSING, "url_missing", JSON_HELP),
             AdminError::UrlNotText => (Is::BAD_REQUEST, URL_INVALID, "url_not_text", JSON_HELP),
+            AdminError::ModeUnknown => (Is::BAD_REQUEST, "The mode of your request is unknown.", "mode_unknown",
+                "mode is \"delete\" (what happens without it) or \"stale\"."),
+            AdminError::TargetUnknown => (Is::BAD_REQUEST, "The target of your request is unknown.", "target_unknown",
+                "target is \"url\" (what happens without it), \"asset\" or \"tag\"."),
+            AdminError::TagMissing => (Is::BAD_REQUEST, "Your request is missing a tag.", "tag_missing",
+                "Name it in the member tag: {\"target\": \"tag\", \"tag\": \"…\"}."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",

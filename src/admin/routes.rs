@@ -28,6 +28,7 @@ pub(super) fn router(admin: Arc<Admin>, connection: Connection) -> Router {
     Router::new()
         .route("/v1/files/purge", post(api::purge))
         .route("/v1/files/purge/{request_id}", get(api::status))
+        .route("/v1/debug/audit", get(api::audit))
         .route("/healthz", get(api::health))
         .fallback(async || AdminError::PathUnknown)
         .method_not_allowed_fallback(async || AdminError::MethodUnknown)

@@ -48,7 +48,8 @@ async fn listen_with(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let config = config::Admin { listen: address, hosts: Vec::new() };
-    let admin = Admin { times, ..Admin::new(&config, accounts, purger, clock.clone()) };
+    let cache = Cache::new(1 << 20, clock.clone());
+    let admin = Admin { times, ..Admin::new(&config, accounts, purger, cache, clock.clone()) };
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(serve(listener, admin, async {
         let _ = stopped.await;
@@ -210,7 +211,7 @@ async fn a_refused_url_says_which_rule_it_breaks() {
 #[tokio::test]
 async fn members_that_are_not_known_and_any_content_type_are_let_pass() {
     let here = listen(None).await;
-    let body = format!(r#"{{"mode": "soft", "url": "{URL}", "deep": [[[{{}}]]]}}"#);
+    let body = format!(r#"{{"mod": "soft", "url": "{URL}", "deep": [[[{{}}]]]}}"#);
     for content_type in ["", "Content-Type: application/json\r\n", "Content-Type: text/plain\r\n"] {
         let answer = here.send("POST /v1/files/purge", &format!("{KEY}{content_type}"), &body).await;
         assert_eq!(status_of(&answer), "201", "{content_type}");

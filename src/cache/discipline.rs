@@ -187,6 +187,12 @@ impl Cache {
         });
     }
 
+    /// Purges the key of a fetch whose answer makes all invalid that is older, of an unsafe request's success, and
+    /// goes on with a lead that may store this answer. Nothing where a purge came since the fetch began.
+    pub fn supersede(&self, lead: Lead) -> Option<(Lead, Reader)> {
+        self.flights.supersede(lead)
+    }
+
     /// Publishes a fence for each account that the target names: when this returns, nothing that the target
     /// covers, stored or under way, answers a request that comes later (or, softly, answers it as fresh). Costs
     /// microseconds, however many entries match. `on_swept` runs once, on the sweeper's thread, when the matching

@@ -203,13 +203,26 @@ impl Flights {
         (lead, reader)
     }
 
+    /// Makes all that is older than this fetch's answer invalid, see [`Fences::supersede`]; then another flight that
+    /// nobody joins brings the answer. Nothing where a purge came since the fetch began.
+    pub fn supersede(self: &Arc<Flights>, mut lead: Lead) -> Option<(Lead, Reader)> {
+        let first = lead.ticket.take().expect("it has not landed: it may be stored");
+        let ticket = self.fences.supersede(first, lead.key())?;
+        let lead = self.lead_with(ticket, lead.key(), lead.fields());
+        let reader = Reader::of(lead.flight.clone());
+        Some((lead, reader))
+    }
+
     /// Open flights.
     pub fn len(&self) -> usize {
         self.open.lock().values().map(Vec::len).sum()
     }
 
     fn lead(self: &Arc<Flights>, key: &Key, fields: &HeaderMap) -> Lead {
-        let ticket = self.fences.enter(key);
+        self.lead_with(self.fences.enter(key), key, fields)
+    }
+
+    fn lead_with(self: &Arc<Flights>, ticket: Ticket, key: &Key, fields: &HeaderMap) -> Lead {
         let flight = Flight {
             number: ticket.number(),
             key: key.clone(),

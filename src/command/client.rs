@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use freshet::config;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A running server, and the key to purge with.
 pub struct Client {
@@ -56,10 +56,16 @@ impl Client {
         Ok(Client { agent, admin: admin.trim_end_matches('/').to_owned(), authorization })
     }
 
-    /// Asks for a purge of `url`.
-    pub fn purge(&self, url: &str) -> Result<Answer, ExitCode> {
+    /// Asks for a purge, in the members of its body.
+    pub fn purge(&self, members: &Value) -> Result<Answer, ExitCode> {
         let request = self.agent.post(self.at("")).header("authorization", &self.authorization);
-        self.answer(request.send_json(json!({ "url": url })))
+        self.answer(request.send_json(members))
+    }
+
+    /// Asks for an audit of what is stored.
+    pub fn audit(&self) -> Result<Answer, ExitCode> {
+        let url = format!("{}/v1/debug/audit", self.admin);
+        self.answer(self.agent.get(url).header("authorization", &self.authorization).call())
     }
 
     /// Asks how far a purge is.

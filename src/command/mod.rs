@@ -1,5 +1,6 @@
 //! What each subcommand does. `client.rs` speaks to a running server's admin listener.
 
+pub mod audit;
 pub mod check;
 mod client;
 pub mod demo_origin;

@@ -25,7 +25,7 @@ use crate::semantics::range::{self, Completion, Part};
 use crate::semantics::storable::NotStorable;
 use crate::semantics::vary::Selection;
 use crate::semantics::{self, Confirmation, Held, Renewal, RequestFacts, fields};
-use crate::target::Tags;
+use crate::target::{Tag, Tags};
 
 /// Whom a fetch is for, and by which rules.
 #[derive(Clone)]
@@ -66,8 +66,8 @@ enum Approach {
     Serve,
     /// The origin is asked whether it still holds.
     Validate,
-    /// The origin is asked for what it lacks.
-    Complete(Completion, HeaderValue),
+    /// The origin is asked for what it lacks, by its strong tag if it has one.
+    Complete(Completion, Option<HeaderValue>),
     /// It is of no use.
     Replace,
 }
@@ -131,10 +131,8 @@ impl Fill {
             (false, false) => Approach::Replace,
             (true, false) => {
                 let completion = part.and_then(|part| part.completed_for(&selected));
-                match (completion, validators.strong_tag()) {
-                    (Some(completion), Some(tag)) => Approach::Complete(completion, tag.clone()),
-                    _ => Approach::Replace,
-                }
+                let tag = validators.strong_tag().cloned();
+                completion.map_or(Approach::Replace, |completion| Approach::Complete(completion, tag))
             }
         }
     }
@@ -159,7 +157,7 @@ impl Fill {
         };
         let received = self.proxy.cache.now();
         let delay = received.since(sent);
-        let usable = base.freshness(received).usable_on_error(base.age_at(received));
+        let usable = base.freshness(received).usable_on_error(base.age_at(received), &self.errand.wanted);
         match response.status() {
             StatusCode::NOT_MODIFIED => {
                 match self.renewal(&base, Confirmation::NotModified, response.headers(), delay) {
@@ -180,12 +178,14 @@ impl Fill {
     }
 
     /// Asks for what a held part lacks, if it is still a part of the same (RFC 9111 §3.4); both together are then
-    /// one body on its way.
-    async fn complete(mut self, base: Arc<Variant>, completion: Completion, tag: HeaderValue) {
+    /// one body on its way. Without a strong tag they are never joined: an origin that answers with the whole has
+    /// saved nothing and cost nothing, one that answers with the rest is asked once more, and the part forgotten.
+    async fn complete(mut self, base: Arc<Variant>, completion: Completion, tag: Option<HeaderValue>) {
         let sent = self.proxy.cache.now();
         let mut asked = self.lead.fields().clone();
         asked.insert(header::RANGE, completion.range());
-        asked.insert(header::IF_RANGE, tag);
+        asked.remove(header::IF_RANGE);
+        asked.extend(tag.map(|tag| (header::IF_RANGE, tag)));
         let response = match self.exchange(asked).await {
             Ok(response) => response,
             Err(failure) => return self.fail(failure),
@@ -301,7 +301,7 @@ impl Fill {
     }
 
     /// A response that is no 304 of ours: it is stored, shared once, or handed over.
-    async fn received(mut self, response: Response<OriginBody>, received: Moment, delay: Duration) {
+    pub async fn received(mut self, response: Response<OriginBody>, received: Moment, delay: Duration) {
         let status = response.status();
         let part_asked = self.lead.fields().contains_key(header::RANGE);
         if status == StatusCode::NOT_MODIFIED || (status == StatusCode::PARTIAL_CONTENT && !part_asked) {
@@ -476,8 +476,9 @@ impl Fill {
 }
 
 /// What a response may be purged by, beside its key.
-pub fn tags(_key: &Key, _fill: &semantics::Fill) -> Tags {
-    Tags::default()
+pub fn tags(key: &Key, fill: &semantics::Fill) -> Tags {
+    let tag = |group| Tag::new(key.account(), group).expect("semantics::fill keeps no other group");
+    Tags::new(fill.groups.iter().map(|group| tag(group))).expect("semantics::fill keeps no more groups")
 }
 
 /// The statuses that a stale response stands in for (RFC 5861 §4).

@@ -294,7 +294,7 @@ impl Proxy {
         match self.cache.look_up(&asked.key, &asked.forwarded) {
             Lookup::Found(variant) => {
                 let now = self.cache.now();
-                let usable = variant.freshness(now).usable_on_error(variant.age_at(now))
+                let usable = variant.freshness(now).usable_on_error(variant.age_at(now), &asked.wanted)
                     && asked.is_held_by(&variant, self.cache.clock());
                 usable.then_some(variant)
             }

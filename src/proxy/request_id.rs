@@ -32,11 +32,31 @@ impl RequestIds {
             (Some(own), None) if is_sane(own.as_bytes()) => own.clone(),
             _ => {
                 let number = self.next.fetch_add(1, Ordering::Relaxed);
-                let name = format!("{}-{number:x}", self.process);
-                HeaderValue::try_from(name).expect("made of letters, digits and hyphens")
+                made(&self.process, number)
             }
         }
     }
+}
+
+/// `process-number`, the number in hex. Costs one allocation: it is made for every request.
+fn made(process: &str, mut number: u64) -> HeaderValue {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; REQUEST_ID_BYTES_MAX];
+    let mut at = text.len();
+    loop {
+        at -= 1;
+        text[at] = HEX[(number & 15) as usize];
+        number >>= 4;
+        if number == 0 {
+            break;
+        }
+    }
+    at -= 1;
+    text[at] = b'-';
+    let process = &process.as_bytes()[..process.len().min(at)];
+    at -= process.len();
+    text[at..at + process.len()].copy_from_slice(process);
+    HeaderValue::from_bytes(&text[at..]).expect("made of letters, digits and hyphens")
 }
 
 /// A token (RFC 9110 §5.6.2) of no more than `REQUEST_ID_BYTES_MAX`: it goes into logs and bodies as it is.
@@ -71,5 +91,17 @@ mod tests {
         twice.append(X_REQUEST_ID, HeaderValue::from_static("a"));
         assert_ne!(ids.name(&twice), "a");
         assert_ne!(ids.name(&HeaderMap::new()), ids.name(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_made_name_is_the_process_and_a_number_and_is_kept_where_it_comes_back() {
+        for (process, number, expected) in
+            [("7f3a", 1, "7f3a-1"), ("7f3a", 0x1af, "7f3a-1af"), ("p", 0, "p-0")]
+        {
+            assert_eq!(made(process, number), expected);
+        }
+        let longest = made(&"x".repeat(200), u64::MAX);
+        assert_eq!(longest.len(), REQUEST_ID_BYTES_MAX);
+        assert!(is_sane(longest.as_bytes()));
     }
 }

@@ -19,6 +19,7 @@ mod ledger;
 mod quota;
 mod request;
 mod storage;
+mod wish;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -39,6 +40,7 @@ pub use ledger::{Health, LedgerFigures, Trouble};
 pub use quota::{Allowance, Month};
 pub use request::{Attempt, Counts, RequestId, Status};
 pub use storage::LedgerError;
+pub use wish::{Named, Wish};
 
 use ledger::{Bounds, Ledger, Lookup, Place};
 use quota::Quota;
@@ -59,7 +61,7 @@ struct Shared {
 }
 
 /// Raises a fence: [`Cache::purge`].
-type Publish = Box<dyn Fn(Target, OnSwept) + Send + Sync>;
+type Publish = Box<dyn Fn(&Target, Mode, OnSwept) + Send + Sync>;
 /// Called once, when the first sweep of a fence has ended.
 type OnSwept = Box<dyn FnOnce(Swept) + Send>;
 
@@ -67,7 +69,7 @@ struct State {
     quota: Quota,
     /// Requests whose sweep has not ended.
     live: HashMap<RequestId, Live>,
-    /// What a retry may share, by account and URL as it was given.
+    /// What a retry may share, by account and the wish's identity.
     recent: HashMap<(usize, Box<str>), Recent>,
 }
 
@@ -158,7 +160,7 @@ impl Purger {
         clock: Clock,
     ) -> Result<Purger, LedgerError> {
         let medium = ledger.path.clone().map_or(Medium::Memory, Medium::File);
-        let publish: Publish = Box::new(move |target, on_swept| cache.purge(&target, Mode::Delete, on_swept));
+        let publish: Publish = Box::new(move |target, mode, on_swept| cache.purge(target, mode, on_swept));
         Purger::with(accounts, endpoints, publish, clock.clone(), |clock| {
             Ledger::open(medium, ledger.keep, Bounds::default(), clock)
         })
@@ -186,7 +188,7 @@ impl Purger {
         Ok(Purger(Arc::new(Shared { accounts, endpoints, publish, clock, state, ledger })))
     }
 
-    /// Purges the URLs, all or none. When it returns, no request that is received later is answered with what
+    /// Purges what is wished for, all or none. When it returns, no request that is received later is answered with what
     /// they cover, and the record is durable, or [`Purger::health`] says that it is not.
     ///
     /// # Panics
@@ -194,17 +196,17 @@ impl Purger {
     pub async fn submit(
         &self,
         account: usize,
-        urls: &[&str],
+        wishes: &[Wish<'_>],
         attempt: Attempt,
     ) -> Result<Accepted, PurgeError> {
-        let targets = self.0.parse(account, urls)?;
+        let targets = self.0.parse(account, wishes)?;
         let mut fresh_ids = Vec::with_capacity(targets.len());
         for _ in &targets {
             fresh_ids.push(RequestId::random().map_err(|_| PurgeError::Unavailable)?);
         }
         // Leaving here leaves nothing behind.
         let place = self.0.ledger.place().await.ok_or(PurgeError::Unavailable)?;
-        let wanted = urls.iter().copied().zip(targets).zip(fresh_ids);
+        let wanted = wishes.iter().copied().zip(targets).zip(fresh_ids);
         let (ids, recorded, unanswered) = self.0.begin(account, wanted, attempt, place)?;
         // Leaving here leaves the whole purge, and `unanswered` ends the time in which it may be shared.
         let recorded = recorded.await;
@@ -255,17 +257,17 @@ type Begun = (Vec<RequestId>, tokio::sync::oneshot::Receiver<()>, Unanswered);
 
 impl Shared {
     /// All or nothing: every URL is judged, so that a list is mended in one go.
-    fn parse(&self, account: usize, urls: &[&str]) -> Result<Vec<Target>, PurgeError> {
-        if urls.is_empty() {
+    fn parse(&self, account: usize, wishes: &[Wish<'_>]) -> Result<Vec<Target>, PurgeError> {
+        if wishes.is_empty() {
             return Err(PurgeError::NoUrls);
         }
-        if urls.len() > limits::PURGE_URLS_MAX {
+        if wishes.len() > limits::PURGE_URLS_MAX {
             return Err(PurgeError::TooManyUrls);
         }
-        let mut targets = Vec::with_capacity(urls.len());
+        let mut targets = Vec::with_capacity(wishes.len());
         let mut refused = Vec::new();
-        for (index, url) in urls.iter().enumerate() {
-            match Target::parse(url, account, &self.endpoints) {
+        for (index, wish) in wishes.iter().enumerate() {
+            match wish.target(account, &self.accounts[account], &self.endpoints) {
                 Ok(target) => targets.push(target),
                 Err(refusal) => refused.push(RefusedUrl { index, refusal }),
             }
@@ -274,20 +276,20 @@ impl Shared {
     }
 
     /// Reserves, publishes, hands over: one critical section that never waits for anything but locks.
-    fn begin<'url>(
+    fn begin<'wish>(
         self: &Arc<Self>,
         account: usize,
-        wanted: impl Iterator<Item = ((&'url str, Target), RequestId)>,
+        wanted: impl Iterator<Item = ((Wish<'wish>, Target), RequestId)>,
         attempt: Attempt,
         place: Place,
     ) -> Result<Begun, PurgeError> {
         let at_unix_ms = unix_ms(&self.clock);
         let now = self.clock.now();
         let state = &mut *self.state.lock();
-        let wanted: Vec<Wanted<'_>> = wanted
-            .map(|((url, target), fresh_id)| {
-                let shares = state.shared_id(account, url, attempt, now);
-                Wanted { url, target, id: shares.unwrap_or(fresh_id), is_new: shares.is_none() }
+        let wanted: Vec<Wanted<'wish>> = wanted
+            .map(|((wish, target), fresh_id)| {
+                let shares = state.shared_id(account, &wish.identity(), attempt, now);
+                Wanted { wish, target, id: shares.unwrap_or(fresh_id), is_new: shares.is_none() }
             })
             .collect();
         if state.live.len() + wanted.len() > limits::PURGES_LIVE_MAX {
@@ -299,22 +301,23 @@ impl Shared {
         let mut remembered = Vec::new();
         let mut records = Vec::new();
         let mut ids = Vec::with_capacity(wanted.len());
-        for Wanted { url, target, id, is_new } in wanted {
+        for Wanted { wish, target, id, is_new } in wanted {
             if is_new {
                 records.push(Record {
                     id,
                     account: self.accounts[account].clone(),
-                    url: url.into(),
-                    target: target.to_string().into(),
+                    url: wish.text().into(),
+                    target: described(&target, wish.mode).into(),
                     at_unix_ms,
                     status: Status::Pending,
                     counts: Counts::default(),
                 });
-                if state.remember(account, url, id, now) {
-                    remembered.push((url.into(), id));
+                let identity = wish.identity();
+                if state.remember(account, &identity, id, now) {
+                    remembered.push((identity.into(), id));
                 }
             }
-            (self.publish)(target, self.on_swept(state, account, id, is_new));
+            (self.publish)(&target, wish.mode, self.on_swept(state, account, id, is_new));
             ids.push(id);
         }
         // Under the lock: whoever shares one of these ids, and whoever sweeps for it, comes after its record.
@@ -355,8 +358,16 @@ impl Shared {
     }
 }
 
-struct Wanted<'url> {
-    url: &'url str,
+/// What a record says of a target.
+fn described(target: &Target, mode: Mode) -> String {
+    match mode {
+        Mode::Delete => target.to_string(),
+        Mode::Stale => format!("{target} ({})", mode.as_str()),
+    }
+}
+
+struct Wanted<'wish> {
+    wish: Wish<'wish>,
     target: Target,
     id: RequestId,
     /// Not a retry: it is recorded and charged.
@@ -364,7 +375,7 @@ struct Wanted<'url> {
 }
 
 impl State {
-    /// The request that this one repeats: the same account and URL while the first is unanswered, or a marked
+    /// The request that this one repeats: the same account and wish while the first is unanswered, or a marked
     /// retry for a while after its answer.
     fn shared_id(&self, account: usize, url: &str, attempt: Attempt, now: Moment) -> Option<RequestId> {
         let recent = self.recent.get(&(account, url.into()))?;

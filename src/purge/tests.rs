@@ -38,8 +38,8 @@ pub(crate) struct Fences(Arc<Mutex<Vec<(String, OnSwept)>>>);
 impl Fences {
     fn publish(&self) -> Publish {
         let fences = self.clone();
-        Box::new(move |target, on_swept| {
-            fences.0.lock().push((target.to_string(), on_swept));
+        Box::new(move |target, mode, on_swept| {
+            fences.0.lock().push((described(target, mode), on_swept));
         })
     }
 
@@ -64,7 +64,7 @@ pub(crate) async fn degraded_purger(accounts: &[Account], fences: &Fences, clock
     let disk = Disk::default();
     let purger = purger(accounts, fences, clock, Medium::Disk(disk.clone()), Bounds::default()).unwrap();
     disk.refuse(ErrorKind::StorageFull);
-    purger.submit(0, &[URL], Attempt::First).await.unwrap();
+    purger.submit(0, &[Wish::url(URL)], Attempt::First).await.unwrap();
     assert_eq!(purger.health(), Health::Degraded(Trouble::DiskFull));
     purger
 }
@@ -99,8 +99,12 @@ fn in_memory(fences: &Fences, limit: Option<u64>) -> (Purger, Clock) {
     (purger_in_memory(&[account("demo", limit), account("other", limit)], fences, &clock), clock)
 }
 
+fn wishes<'a>(urls: &[&'a str]) -> Vec<Wish<'a>> {
+    urls.iter().map(|url| Wish::url(url)).collect()
+}
+
 async fn submit_one(purger: &Purger, url: &str) -> RequestId {
-    purger.submit(0, &[url], Attempt::First).await.unwrap().ids[0]
+    purger.submit(0, &[Wish::url(url)], Attempt::First).await.unwrap().ids[0]
 }
 
 /// Waits until the search for old rows that a start begins with is over: it comes before a second call is handled.
@@ -141,14 +145,17 @@ async fn one_refused_url_refuses_all_and_charges_nothing() {
     let fences = Fences::default();
     let (purger, _) = in_memory(&fences, None);
     let urls = [URL, "http://elsewhere.test/x.jpg", URL, "http://127.0.0.1:8080/demo/images*"];
-    let Err(PurgeError::Refused(refused)) = purger.submit(0, &urls, Attempt::First).await else {
+    let Err(PurgeError::Refused(refused)) = purger.submit(0, &wishes(&urls), Attempt::First).await else {
         panic!("two of the URLs can't be purged")
     };
     assert_eq!(refused.iter().map(|refused| refused.index).collect::<Vec<_>>(), [1, 3]);
     assert_eq!((fences.count(), purger.allowance(0).used), (0, 0));
     assert!(matches!(purger.submit(0, &[], Attempt::First).await, Err(PurgeError::NoUrls)));
     let too_many = vec![URL; limits::PURGE_URLS_MAX + 1];
-    assert!(matches!(purger.submit(0, &too_many, Attempt::First).await, Err(PurgeError::TooManyUrls)));
+    assert!(matches!(
+        purger.submit(0, &wishes(&too_many), Attempt::First).await,
+        Err(PurgeError::TooManyUrls)
+    ));
 }
 
 #[tokio::test]
@@ -156,8 +163,9 @@ async fn the_allowance_ends_with_its_last_purge_and_begins_anew_with_the_month()
     let fences = Fences::default();
     let (purger, clock) = in_memory(&fences, Some(3));
     let two = ["http://127.0.0.1:8080/demo/a/b/1*", "http://127.0.0.1:8080/demo/a/b/2.jpg"];
-    assert_eq!(purger.submit(0, &two, Attempt::First).await.unwrap().ids.len(), 2);
-    let Err(PurgeError::AllowanceUsedUp(allowance)) = purger.submit(0, &two, Attempt::First).await else {
+    assert_eq!(purger.submit(0, &wishes(&two), Attempt::First).await.unwrap().ids.len(), 2);
+    let Err(PurgeError::AllowanceUsedUp(allowance)) = purger.submit(0, &wishes(&two), Attempt::First).await
+    else {
         panic!("one purge is left, and two were wanted")
     };
     assert_eq!((allowance.limit, allowance.used), (Some(3), 2));
@@ -167,7 +175,7 @@ async fn the_allowance_ends_with_its_last_purge_and_begins_anew_with_the_month()
     assert_eq!(purger.allowance(1).used, 0);
     clock.advance(Duration::from_secs(FIRST_OF_MARCH_2024 - FEBRUARY_2024));
     assert_eq!(purger.allowance(0).used, 0);
-    assert_eq!(purger.submit(0, &two, Attempt::First).await.unwrap().ids.len(), 2);
+    assert_eq!(purger.submit(0, &wishes(&two), Attempt::First).await.unwrap().ids.len(), 2);
 }
 
 #[tokio::test]
@@ -175,7 +183,7 @@ async fn a_purge_repeated_before_its_answer_shares_id_and_charge_and_raises_its_
     let (disk, fences) = (Disk::default(), Fences::default());
     let purger = on_disk(&disk, &fences);
     disk.stop();
-    let urls = [URL];
+    let urls = [Wish::url(URL)];
     let mut first = pin!(purger.submit(0, &urls, Attempt::First));
     let mut second = pin!(purger.submit(0, &urls, Attempt::First));
     assert!(!poll_once(first.as_mut()) && !poll_once(second.as_mut()));
@@ -202,8 +210,9 @@ async fn a_marked_retry_shares_id_and_charge_for_a_minute() {
     let (purger, clock) = in_memory(&fences, None);
     let first = submit_one(&purger, URL).await;
     fences.end_sweep(1, 1, false);
-    let retry =
-        async |account| purger.submit(account, &[URL], Attempt::Retry).await.map(|accepted| accepted.ids[0]);
+    let retry = async |account| {
+        purger.submit(account, &[Wish::url(URL)], Attempt::Retry).await.map(|accepted| accepted.ids[0])
+    };
     assert_eq!(retry(0).await.unwrap(), first);
     assert_eq!(fences.count(), 1, "the fence is raised again");
     fences.end_sweep(9, 9, false);
@@ -227,7 +236,7 @@ async fn a_client_that_goes_away_leaves_a_whole_purge() {
     let purger = on_disk(&disk, &fences);
     disk.stop();
     {
-        let urls = [URL];
+        let urls = [Wish::url(URL)];
         let mut left = pin!(purger.submit(0, &urls, Attempt::First));
         assert!(!poll_once(left.as_mut()));
     }
@@ -311,7 +320,7 @@ async fn a_file_is_made_and_read_again_by_the_next_process_alone() {
     assert_eq!(on_file(&copy).unwrap().allowance(0).used, 1);
 
     first.close();
-    assert!(matches!(first.submit(0, &[URL], Attempt::First).await, Err(PurgeError::Unavailable)));
+    assert!(matches!(first.submit(0, &[Wish::url(URL)], Attempt::First).await, Err(PurgeError::Unavailable)));
     assert_eq!(first.status(0, id).await, Progress::Unreadable);
     let second = on_file(&path).unwrap();
     assert_eq!(second.allowance(0).used, 1);
@@ -502,7 +511,7 @@ async fn a_ledger_that_was_emptied_while_its_disk_failed_gets_every_charge_again
     }
     disk.refuse(ErrorKind::StorageFull);
     // Another account's purge: the three charges are not among what waits.
-    purger.submit(1, &["http://127.0.0.1:8080/other/a.jpg"], Attempt::First).await.unwrap();
+    purger.submit(1, &[Wish::url("http://127.0.0.1:8080/other/a.jpg")], Attempt::First).await.unwrap();
     disk.wipe();
     disk.work_again();
     wait_until_durable(&purger).await;

@@ -1,22 +1,39 @@
-//! Cache groups (RFC 9875): which groups a response is in, and which ones an unsafe request's success makes invalid.
+//! Groups of responses: which ones a response is in, and which ones an unsafe request's success makes invalid.
 //!
-//! Pure; the one place that reads Cache-Groups and Cache-Group-Invalidation. A group is of one origin, so of one
-//! account here: the caller's to keep. Invariants: a field counts whole or not at all (it is a Structured Field, a
-//! List of Strings; parameters are ignored); at most `GROUPS_MAX` groups, compared as they are written (§2). Cost:
-//! O(length of the field).
+//! Pure; the one place that reads Cache-Groups and Cache-Group-Invalidation (RFC 9875), and the fields that origins
+//! wrote before these: Cache-Tag, names between commas, and Surrogate-Key, names between blanks. A group is of one
+//! origin, so of one account here: the caller's to keep. Invariants: a Cache-Groups field counts whole or not at all
+//! (it is a Structured Field, a List of Strings; parameters are ignored); names are compared as they are written (§2).
+//! Cost: O(length of the fields).
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use sfv::{List, ListEntry, Parser};
 
-use super::invalidate;
-use crate::limits::GROUPS_MAX;
+use super::{invalidate, list};
 
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
 
-/// The groups that a response is in (§2).
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+
+/// The groups that a response is in, by any of the fields; a name may stand there twice. One that is not of visible
+/// ASCII and blanks names none: no purge could.
 pub fn of_response(headers: &HeaderMap) -> Vec<Box<str>> {
-    read(headers, &CACHE_GROUPS)
+    let mut groups = read(headers, &CACHE_GROUPS);
+    let tags = list::field_members(headers, &CACHE_TAG);
+    let keys = headers
+        .get_all(&SURROGATE_KEY)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(u8::is_ascii_whitespace));
+    for name in tags.chain(keys).filter(|name| !name.is_empty()) {
+        if let Ok(name) = std::str::from_utf8(name)
+            && name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        {
+            groups.push(name.into());
+        }
+    }
+    groups
 }
 
 /// The groups that an answer to `method` makes invalid: none where the method is safe, or the answer an error (§3).
@@ -38,9 +55,7 @@ fn read(headers: &HeaderMap, name: &HeaderName) -> Vec<Box<str>> {
         ListEntry::InnerList(_) => None,
     };
     let groups: Option<Vec<Box<str>>> = list.iter().map(group).collect();
-    let mut groups = groups.unwrap_or_default();
-    groups.truncate(GROUPS_MAX);
-    groups
+    groups.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -68,16 +83,17 @@ mod tests {
             Cache-Groups: "ü"                               |
             Cache-Groups:                                   |
             Cache-Group-Invalidation: "a"                   |
+            Cache-Tag: a,b , c d,,                          | a.b.c d
+            Cache-Tag: a // Cache-Tag: b                    | a.b
+            Surrogate-Key: a  b,c                           | a.b,c
+            Cache-Groups: "a" // Cache-Tag: b // Surrogate-Key: c | a.b.c
+            Cache-Groups: a // Cache-Tag: b                 | b
+            Cache-Tag: ü, b                                 | b
             "#,
         ) {
             let groups = of_response(&table::headers(headers));
             assert_eq!(groups.join("."), expected, "{headers}");
         }
-        let many: Vec<_> = (0..GROUPS_MAX + 5).map(|n| format!("\"group-{n}\"")).collect();
-        assert_eq!(
-            of_response(&table::headers(&format!("Cache-Groups: {}", many.join(", ")))).len(),
-            GROUPS_MAX
-        );
     }
 
     #[test]

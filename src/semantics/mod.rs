@@ -34,6 +34,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::limits::{TAG_BYTES_MAX, TAGS_MAX};
 use conditional::Validators;
 use freshness::{Freshness, Stated};
 use policy::Policy;
@@ -66,6 +67,8 @@ pub struct Fill {
     pub withheld: HeaderMap,
     /// The place of its body in the whole, for a 206.
     pub part: Option<Part>,
+    /// The groups that it may be purged by, `TAGS_MAX` at most, in order, each once.
+    pub groups: Vec<Box<str>>,
 }
 
 /// Decides at a response's head, as it was received, whether to store it and as what. It came at
@@ -113,7 +116,30 @@ fn fill(
         return Err(NotStorable::NeverUsable);
     }
     let withheld = fields::withheld(headers, &stated.directives, policy);
-    Ok(Fill { freshness, selection, validators, fields, withheld, part })
+    let mut groups = groups::of_response(headers);
+    groups.sort_unstable();
+    groups.dedup();
+    groups.retain(|group| !group.is_empty());
+    if groups.len() > TAGS_MAX || groups.iter().any(|group| group.len() > TAG_BYTES_MAX) {
+        return Err(NotStorable::TooManyGroups);
+    }
+    Ok(Fill { freshness, selection, validators, fields, withheld, part, groups })
+}
+
+/// Whether the answer to a POST may answer later GETs: it states its lifetime, and could be stored as an answer to a
+/// GET with these fields (RFC 9110 §9.3.3). That its Content-Location is the URL itself, the caller sees.
+pub fn answers_gets(
+    req_headers: &HeaderMap,
+    status: StatusCode,
+    headers: &HeaderMap,
+    policy: &Policy,
+    response_wall: SystemTime,
+) -> bool {
+    let req = RequestFacts { method: &Method::GET, headers: req_headers };
+    policy.posts
+        && status == StatusCode::OK
+        && Stated::read(headers, policy, response_wall).lifetime.is_some()
+        && plan(&req, status, headers, policy, response_wall, Duration::ZERO).is_ok()
 }
 
 /// A stored response that the origin was asked about.
@@ -237,6 +263,30 @@ mod tests {
                         // ETag: \"a\" // Date: @-2";
         assert_eq!(table::shown(&fill.fields), table::shown(&table::headers(expected)));
         assert_eq!(fill.part, None);
+    }
+
+    #[test]
+    fn an_answer_to_a_post_that_says_for_how_long_it_holds_may_answer_gets() {
+        for [policy, status, headers, expected] in table::rows(
+            "
+            rfc   | 200 | Expires: @60                                | yes
+            rfc   | 200 | Cache-Control: max-age=60                   | yes
+            rfc   | 200 | Last-Modified: @-1000                       | no
+            rfc   | 200 | Cache-Control: max-age=60, private          | no
+            rfc   | 200 | Cache-Control: max-age=0                    | no
+            rfc   | 201 | Cache-Control: max-age=60                   | no
+            rfc   | 404 | Cache-Control: max-age=60                   | no
+            image | 200 | Cache-Control: max-age=60 // Content-Type: image/png // Content-Length: 1 | no
+            ",
+        ) {
+            let policy = if policy == "rfc" { Policy::rfc() } else { Policy::image() };
+            let status = StatusCode::from_bytes(status.as_bytes()).unwrap();
+            let answers = answers_gets(&HeaderMap::new(), status, &table::headers(headers), &policy, wall());
+            assert_eq!(if answers { "yes" } else { "no" }, expected, "{status} {headers}");
+        }
+        let authorized = table::headers("Authorization: x");
+        let headers = table::headers("Cache-Control: max-age=60");
+        assert!(!answers_gets(&authorized, StatusCode::OK, &headers, &Policy::rfc(), wall()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::tag::TagError;
 use super::wildcard::{CHARACTERS_MIN, LEVELS_MIN};
 use crate::key::KeyError;
 
@@ -22,6 +23,10 @@ pub enum Refusal {
         /// Where, counted in characters from 1.
         character: usize,
     },
+    /// A wildcard where an asset is named, which needs none.
+    AssetWildcard,
+    /// The text is no tag.
+    Tag(TagError),
     /// The wildcard names a folder that is never purged as a whole.
     WildcardFolder {
         /// The folder.
@@ -46,6 +51,8 @@ impl Refusal {
             Refusal::Url(error) => error.as_str(),
             Refusal::OutsideAccount { .. } => "outside-account",
             Refusal::WildcardPlace { .. } => "wildcard-place",
+            Refusal::AssetWildcard => "asset-wildcard",
+            Refusal::Tag(error) => error.as_str(),
             Refusal::WildcardFolder { .. } => "wildcard-folder",
             Refusal::WildcardWide { .. } => "wildcard-wide",
         }
@@ -66,6 +73,10 @@ impl fmt::Display for Refusal {
                 "the `*` at character {character} is out of place: a wildcard is the last character of a URL \
                  without a fragment; as a plain character it is `%2A`"
             ),
+            Refusal::AssetWildcard => f.write_str(
+                "an asset is named by the URL of its image, without a wildcard: all its transformations are meant",
+            ),
+            Refusal::Tag(error) => error.fmt(f),
             Refusal::WildcardFolder { folder } => write!(
                 f,
                 "a wildcard over the whole folder `/{folder}` is never allowed; name something inside it, such \

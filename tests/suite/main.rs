@@ -26,4 +26,5 @@ mod stalled_uploads;
 mod stopping;
 mod streaming;
 mod support;
+mod targets;
 mod tidy;

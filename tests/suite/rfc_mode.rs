@@ -1,7 +1,7 @@
 //! `http = "rfc"` row by row: the request, what the origin saw, and the answer.
 
 use crate::support::client::Answer;
-use crate::support::origin::{Gate, Origin, Step};
+use crate::support::origin::{Gate, Origin, Step, answer};
 use crate::support::table::run;
 use crate::support::{Freshet, HOST, wait_until};
 
@@ -79,9 +79,9 @@ fn an_incomplete_response_is_never_served_as_complete() {
         route http = "rfc"
         answer 206 // cache-control: max-age=60 // content-range: bytes 0-4/10 :: 01234
         GET /a // range: bytes=0-4  | GET /a // range: bytes=0-4  | 206 :: 01234
-        # Without a strong validator nothing can be combined with it.
+        # Without a strong validator nothing is combined with it: the rest is asked for, and the whole taken.
         answer 200 // cache-control: max-age=60 :: abcdefghij
-        GET /a                      | GET /a // !range            | 200 // cache-status: Freshet; fwd=partial… :: abcdefghij
+        GET /a                      | GET /a // range: bytes=5- // !if-range | 200 // cache-status: Freshet; fwd=partial… :: abcdefghij
         answer 206 // cache-control: max-age=60 // content-range: bytes 0-4/10 // etag: "a" :: 01234
         GET /b // range: bytes=0-4  | GET /b // range: bytes=0-4  | 206
         answer 200 :: ten-bytes!
@@ -104,6 +104,27 @@ fn an_incomplete_response_is_never_served_as_complete() {
         GET /d // range: bytes=4-9  | GET /d // range: bytes=4-9  | 206 // cache-status: Freshet; fwd=uri-miss; fwd-status=206; detail=part :: 01234
         GET /d // range: bytes=4-9  | GET /d // range: bytes=4-9  | 206
     "#);
+}
+
+#[test]
+fn a_part_without_a_strong_validator_is_not_completed_by_the_rest() {
+    let origin = Origin::new(|seen| {
+        let part = |place| [("cache-control", "max-age=60"), ("content-range", place)];
+        let bytes = match seen.field("range") {
+            Some("bytes=0-4") => answer("206 Partial Content", &part("bytes 0-4/10"), "01234"),
+            Some(_) => answer("206 Partial Content", &part("bytes 5-9/10"), "fghij"),
+            None => answer("200 OK", &[("cache-control", "max-age=60")], "abcdefghij"),
+        };
+        vec![Step::Send(bytes)]
+    });
+    let freshet = Freshet::with(&origin, "[[routes]]\nhttp = \"rfc\"\n");
+    freshet.get_with("/a", &[("range", "bytes=0-4")]);
+    for _ in 0..2 {
+        let whole = freshet.get("/a");
+        assert_eq!((whole.status, whole.text()), (200, "abcdefghij".into()));
+    }
+    let asked: Vec<_> = origin.seen().iter().map(|seen| seen.field("range").map(str::to_owned)).collect();
+    assert_eq!(asked, [Some("bytes=0-4".into()), Some("bytes=5-".into()), None]);
 }
 
 #[test]

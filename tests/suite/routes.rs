@@ -113,6 +113,9 @@ fn request_directives_count_where_a_route_says_so_and_nowhere_else() {
         HEAD /c // cache-control: no-store      | HEAD /c | 200 // content-length: 5 // cache-status: Freshet; fwd=bypass…
         GET /c                                  | GET /c | 200 // cache-status: Freshet; fwd=uri-miss…
         clock 70
+        answer hang up
+        GET /a // cache-control: stale-if-error=60 | GET /a | 200 // cache-status: Freshet; hit; ttl=-10; detail=incomplete :: body
+        GET /a // cache-control: stale-if-error=5  | GET /a | 502
         GET /a // cache-control: only-if-cached | - | 504
         answer 503 :: down
         GET /a // cache-control: max-stale=5    | GET /a | 503

@@ -15,11 +15,13 @@ pub const RECORD_BYTES: usize = 16;
 pub const RECORDS: usize = 256;
 
 /// How the origin answers for an object.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Manner {
     pub delay: Duration,
     pub cache_control: &'static str,
     pub vary: bool,
+    /// What it names as Surrogate-Key.
+    pub tag: String,
     /// One answer of so many is a 503; 0 for none.
     pub error_one_in: u64,
 }
@@ -40,7 +42,7 @@ pub struct VersionedOrigin {
 }
 
 impl VersionedOrigin {
-    /// Serves `objects` objects: `/anything/12.jpg` is the thirteenth.
+    /// Serves `objects` objects: `/anything/12.jpg?anything` is the thirteenth.
     pub fn new(objects: usize, manner: impl Fn(usize) -> Manner + Send + Sync + 'static) -> VersionedOrigin {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -110,7 +112,8 @@ fn serve(socket: TcpStream, versions: &[AtomicU64], counts: &Counts, manner: &dy
         let Some((method, target)) = line.split_once(' ') else { return };
         let is_head = method == "HEAD";
         let target = target.split(' ').next().unwrap_or_default();
-        let name = target.rsplit('/').next().and_then(|name| name.strip_suffix(".jpg"));
+        let path = target.split('?').next().unwrap_or_default();
+        let name = path.rsplit('/').next().and_then(|name| name.strip_suffix(".jpg"));
         let Some(object) = name.and_then(|name| name.parse::<usize>().ok()) else { return };
         let mut held = None;
         loop {
@@ -146,7 +149,10 @@ fn serve(socket: TcpStream, versions: &[AtomicU64], counts: &Counts, manner: &dy
 
 fn answer(object: usize, version: u64, manner: &Manner, held: Option<u64>, is_head: bool) -> String {
     let vary = if manner.vary { "vary: accept\r\n" } else { "" };
-    let fields = format!("etag: \"v{version}\"\r\ncache-control: {}\r\n{vary}", manner.cache_control);
+    let Manner { cache_control, tag, .. } = manner;
+    let fields = format!(
+        "etag: \"v{version}\"\r\ncache-control: {cache_control}\r\nsurrogate-key: {tag} image\r\n{vary}"
+    );
     if held == Some(version) {
         return format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n");
     }

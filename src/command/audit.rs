@@ -1,0 +1,34 @@
+//! `freshet audit`: what a running server has stored, against what was purged.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::client::{Answer, Client};
+
+/// Prints what was found; fails where something is stored that must not be.
+pub fn run(config: Option<&Path>, admin: Option<String>, key: Option<String>) -> ExitCode {
+    let found = match Client::new(config, admin, key).and_then(|client| client.audit()) {
+        Ok(Answer::Done(found)) => found,
+        Ok(Answer::Refused(reason)) => {
+            super::complain(format!("freshet: {reason}"));
+            return ExitCode::from(super::FAILED);
+        }
+        Err(code) => return code,
+    };
+    let count = |member: &str| found.get(member).and_then(Value::as_u64).unwrap_or_default();
+    super::say(format!(
+        "{} keys stored; {} variants that were purged, {} that a soft purge missed, {} keys not indexed; {} pairs \
+         without an entry",
+        count("entries"),
+        count("purged"),
+        count("notStale"),
+        count("notIndexed"),
+        count("pending"),
+    ));
+    match found.get("clean").and_then(Value::as_bool) {
+        Some(true) => ExitCode::SUCCESS,
+        _ => ExitCode::from(super::FAILED),
+    }
+}
