@@ -1,5 +1,5 @@
 //! The fuzz targets' corpora, fed to the properties of `fuzz/src/lib.rs` in every test run: what was found once stays
-//! found, also where there is no nightly toolchain. Also some thousand mutations of each file, always the same ones.
+//! found, also where there is no nightly toolchain. Also some hundred mutations of each file, always the same ones.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ mod properties;
 use properties::PROPERTIES;
 
 /// Mutations of each file.
-const MUTATIONS: usize = 1000;
+const MUTATIONS: usize = 500;
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
