@@ -202,7 +202,11 @@ impl Endpoints {
         let text = owner.text(if below.is_empty() { "/" } else { below }, query)?;
         let route = self.route_of(&text);
         let ignored = route.map_or(&[][..], |route| &self.routes[route].ignore_query);
-        Ok(Resolved { account: found.account, route, text: without_parameters(text, ignored, extent) })
+        Ok(Resolved {
+            account: found.account,
+            route,
+            text: without_parameters(text, ignored, extent, owner.urls),
+        })
     }
 
     /// The first route that holds for a key. Costs a regular expression for each before it; nothing without
@@ -225,7 +229,8 @@ impl Resolved {
 
 /// A key or a prefix less the parameters that its route ignores. The last parameter of a prefix may go on: where
 /// it may become an ignored one, the prefix ends before it, which covers more than was written and never less.
-fn without_parameters(text: Box<str>, ignored: &[Parameter], extent: Extent) -> Box<str> {
+/// A canonical query that is empty then is dropped, as one that was empty from the start.
+fn without_parameters(text: Box<str>, ignored: &[Parameter], extent: Extent, urls: Urls) -> Box<str> {
     let (path, Some(query)) = super::split_query(&text) else { return text };
     if ignored.is_empty() {
         return text;
@@ -245,6 +250,9 @@ fn without_parameters(text: Box<str>, ignored: &[Parameter], extent: Extent) -> 
             out.push_str(parameter);
             separator = '&';
         }
+    }
+    if urls == Urls::Canonical && out.len() == path.len() + 1 {
+        out.pop();
     }
     out.into_boxed_str()
 }
@@ -353,6 +361,9 @@ mod tests {
             ("/demo/p/a?a=v&b=utm_",                "demo/p/a?a=v&b=utm_"),
             ("/demo/p/a?a;utm_x=1",                 "demo/p/a?a;utm_x=1"),
             ("/demo/p/a?&utm_a&",                   "demo/p/a?&"),
+            ("/demo/p/a?utm_a&",                    "demo/p/a"),
+            ("/demo/p/a?&v",                        "demo/p/a"),
+            ("/raw/a?x&",                           "raw/a?"),
             ("/demo/p/never?w=1",                   "demo/p/never?w=1"),
             ("/demo/a?utm_a=1",                     "demo/a?utm_a=1"),
             ("/raw/a?xy&z&x",                       "raw/a?z"),
