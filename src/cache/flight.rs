@@ -203,6 +203,7 @@ impl Flights {
     /// Makes all that is older than this fetch's answer invalid, see [`Fences::supersede`]; then another flight that
     /// nobody joins brings the answer. Nothing where a purge came since the fetch began.
     pub fn supersede(self: &Arc<Flights>, mut lead: Lead) -> Option<(Lead, Reader)> {
+        self.close(&lead.flight); // Before its ticket leaves the active set.
         let first = lead.ticket.take().expect("it has not landed: it may be stored");
         let ticket = self.fences.supersede(first, lead.key())?;
         let lead = self.lead_with(ticket, lead.key(), lead.fields());
