@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::arrival::Course;
 use super::interim::Offers;
 use super::origin::OriginBody;
+use super::request_id::RequestName;
 use super::{Proxy, Site};
 use crate::cache::{Body, Commit, Failure, Landing, Lead, Lookup, Variant};
 use crate::clock::Moment;
@@ -35,7 +36,7 @@ pub struct Errand {
     /// What the client asks of a cache, where the route honours it.
     pub wanted: RequestDirectives,
     /// The name of the request that led.
-    pub request_id: HeaderValue,
+    pub request_id: RequestName,
     /// Where interim responses go: to the client that led.
     pub interim: Option<Offers>,
 }
@@ -335,7 +336,7 @@ mod tests {
                 site: site.clone(),
                 policy: policy.clone(),
                 wanted: RequestDirectives::default(),
-                request_id: HeaderValue::from_static("test"),
+                request_id: crate::proxy::RequestIds::new("test").name(&HeaderMap::new()),
                 interim: None,
             };
             Fill::new(proxy.clone(), errand, lead, handed_over)
