@@ -14,7 +14,6 @@ use super::fill::{Fill, HandedOver, tags};
 use super::origin::{Framing, OriginBody};
 use crate::cache::{Body, Failure, Head, Landing};
 use crate::clock::Moment;
-use crate::semantics::conditional::Validators;
 use crate::semantics::storable::NotStorable;
 use crate::semantics::vary::Selection;
 use crate::semantics::{self, RequestFacts, fields};
@@ -51,7 +50,6 @@ impl Fill {
             bytes,
             part: fill.part.clone(),
             selection: fill.selection.clone(),
-            validators: fill.validators.clone(),
             age: fill.freshness.age(Duration::ZERO),
             ttl: Some(fill.freshness.ttl(Duration::ZERO)),
             stored: true,
@@ -93,7 +91,6 @@ impl Fill {
                 let head = Head {
                     status,
                     origin_status: status,
-                    validators: Validators::read(&fields, wall),
                     fields,
                     withheld: HeaderMap::new(),
                     bytes: length,
