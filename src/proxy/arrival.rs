@@ -112,7 +112,8 @@ impl Fill {
 
     /// What can't be shared goes to the client that led, and the others go to the origin on their own.
     fn hand_over(mut self, response: Response<OriginBody>, reason: &'static str) {
-        tracing::debug!(key = %self.lead.key(), status = %response.status(), reason, "not stored");
+        let (request, status) = (self.errand.request(), response.status());
+        tracing::debug!(key = %self.lead.key(), request, %status, reason, "not stored");
         let replaces = matches!(response.status().as_u16(), 200..=299 | 404 | 410);
         if let Some(base) = self.base.as_ref().filter(|_| replaces) {
             // The origin has something else there now: what is stored answers nobody any more.
