@@ -6,12 +6,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use http::header;
 use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::answer::passed;
+use super::arrival::TOO_LARGE;
 use super::fill::{Errand, Fill, HandedOver};
 use super::interim::{self, Interim, Offers, Open};
 use super::reply::{self, Reply};
@@ -63,6 +65,11 @@ impl Asked<'_> {
     /// What is stored for it.
     fn look_up(&self, cache: &Cache) -> Lookup {
         cache.look_up_by(&self.key, |variant| variant.selects_by(|| self.forwarded()))
+    }
+
+    /// Whether the fetch was of the whole, while the client wants a part.
+    fn range_was_kept_back(&self) -> bool {
+        self.client.contains_key(header::RANGE) && !self.forwarded().contains_key(header::RANGE)
     }
 
     /// Whether a stored response has all that is asked for, or says that there is nothing of it.
@@ -264,6 +271,10 @@ impl Proxy {
                     if let Some(receiver) = handed_over.take()
                         && let Ok(HandedOver { response, reason: detail }) = receiver.await
                     {
+                        if detail == TOO_LARGE && asked.range_was_kept_back() {
+                            drop(response);
+                            return self.pass_range(asked, reason).await;
+                        }
                         return (passed(asked, response, reason, detail), Outcome::Pass);
                     }
                     join = self.fetch_alone(asked);
@@ -276,6 +287,21 @@ impl Proxy {
     fn fetch_alone(&self, asked: &Asked<'_>) -> Join {
         let (lead, reader) = self.cache.fetch_alone(&asked.key, asked.forwarded());
         Join::Lead(lead, reader)
+    }
+
+    /// A range of what is too large to be stored: the origin is asked for it, for this client alone.
+    async fn pass_range(&self, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
+        let mut fields = asked.forwarded().clone();
+        for name in [header::RANGE, header::IF_RANGE] {
+            for value in asked.client.get_all(&name) {
+                fields.append(&name, value.clone());
+            }
+        }
+        let ask = self.ask(Method::GET, &asked.key, fields);
+        match self.exchange(asked.site, ask, asked.request_id).await {
+            Ok(response) => (passed(asked, response, reason, TOO_LARGE), Outcome::Pass),
+            Err(failure) => self.failed(asked, failure),
+        }
     }
 
     /// A request that wants nothing of it kept, and nothing kept for it (RFC 9111 §5.2.1.5).
