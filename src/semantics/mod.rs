@@ -24,6 +24,7 @@ pub mod groups;
 mod hints;
 pub mod invalidate;
 mod list;
+mod part;
 pub mod policy;
 pub mod range;
 pub mod storable;

@@ -61,6 +61,10 @@ fn manner(object: usize) -> Manner {
     }
 }
 
+/// Ranges that readers ask for, and their lengths: neighbours, and such as lie apart.
+const PARTS: [(&str, usize); 4] =
+    [("bytes=1024-2047", 1024), ("bytes=0-1023", 1024), ("bytes=2048-", 2048), ("bytes=-1024", 1024)];
+
 /// The two URLs of an object.
 const SPELLINGS: usize = 2;
 
@@ -102,6 +106,8 @@ struct Oracle {
     reads: AtomicU64,
     counted: AtomicU64,
     collapsed: AtomicU64,
+    /// Answers whose part was completed by another part.
+    completed: AtomicU64,
     errors: AtomicU64,
     violations: Mutex<Vec<String>>,
 }
@@ -162,9 +168,10 @@ impl Oracle {
         let settled = wanted > 0 && self.origin.versions[object].load(Ordering::SeqCst) == wanted;
         let etag = format!("\"v{wanted}\"");
         let accept = if drawn >> 40 & 1 == 0 { "image/avif,image/webp" } else { "image/webp" };
+        let part = PARTS[drawn as usize >> 41 & 3];
         let mut fields = vec![("accept", accept)];
         match mode {
-            Mode::Part => fields.push(("range", "bytes=1024-2047")),
+            Mode::Part => fields.push(("range", part.0)),
             Mode::IfNoneMatch => fields.push(("if-none-match", &etag)),
             Mode::Whole | Mode::Head => {}
         }
@@ -176,7 +183,9 @@ impl Oracle {
         };
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.collapsed.fetch_add(u64::from(answer.cache_status().contains("collapsed")), Ordering::SeqCst);
-        match version(&answer, object, mode) {
+        let completed = answer.cache_status().contains("fwd=partial; fwd-status=206");
+        self.completed.fetch_add(u64::from(completed), Ordering::SeqCst);
+        match version(&answer, object, mode, part.1) {
             Some(got) if got >= wanted => {
                 self.counted.fetch_add(u64::from(settled), Ordering::SeqCst);
             }
@@ -267,11 +276,11 @@ impl Oracle {
 }
 
 /// The version that an answer tells; nothing where it is no whole answer about this object.
-fn version(answer: &Answer, object: usize, mode: Mode) -> Option<u64> {
+fn version(answer: &Answer, object: usize, mode: Mode, part_bytes: usize) -> Option<u64> {
     let etag = answer.field("etag").and_then(version_of)?;
     match (mode, answer.status) {
         (Mode::Head, 200) | (Mode::IfNoneMatch, 304) => Some(etag),
-        (Mode::Part, 206) if answer.body.len() != 1024 => None,
+        (Mode::Part, 206) if answer.body.len() != part_bytes => None,
         (Mode::Whole | Mode::IfNoneMatch, 200) | (Mode::Part, 206) => {
             (answer.complete && told(&answer.body) == Some((object, etag))).then_some(etag)
         }
@@ -288,11 +297,11 @@ fn next(last: u64) -> u64 {
 }
 
 impl Oracle {
-    fn new(reads_wanted: u64, time: Duration) -> Oracle {
+    fn new(reads_wanted: u64, time: Duration, routes: &str) -> Oracle {
         let origin = VersionedOrigin::new(OBJECTS, manner);
         let account = crate::support::account(&format!("http://{}", origin.address));
         Oracle {
-            freshet: Freshet::start(&format!("[cache]\nmax_bytes = \"1MiB\"\n{account}")),
+            freshet: Freshet::start(&format!("[cache]\nmax_bytes = \"1MiB\"\n{routes}\n{account}")),
             origin,
             reads_wanted,
             end: Instant::now() + time,
@@ -300,6 +309,7 @@ impl Oracle {
             reads: AtomicU64::new(0),
             counted: AtomicU64::new(0),
             collapsed: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             violations: Mutex::new(Vec::new()),
         }
@@ -310,20 +320,48 @@ impl Oracle {
 fn no_read_begun_after_an_acknowledgement_gets_what_was_purged() {
     let reads_wanted = std::env::var("FRESHET_ORACLE_READS").map_or(READS, |reads| reads.parse().unwrap());
     let time = TIME_FOR_READS * u32::try_from(reads_wanted / READS + 1).unwrap();
-    let oracle = Oracle::new(reads_wanted, time);
-    let (asks, asked) = sync_channel(PURGERS);
-    let asked = Mutex::new(asked);
-    std::thread::scope(|scope| {
-        for _ in 0..PURGERS {
-            scope.spawn(|| oracle.purge_on(&asked));
-        }
-        for reader in 0..READERS {
-            let (oracle, asks) = (&oracle, asks.clone());
-            scope.spawn(move || oracle.read_on(reader, &asks));
-        }
-        drop(asks);
-    });
+    let oracle = Oracle::new(reads_wanted, time, "");
+    oracle.read_and_purge();
     oracle.judge();
+}
+
+/// Reads of the run with parts.
+const READS_OF_PARTS: u64 = 4_000;
+
+#[test]
+fn no_part_outlives_a_purge_and_no_answer_is_put_together_of_two_versions() {
+    let oracle = Oracle::new(READS_OF_PARTS, TIME_FOR_READS, "[[routes]]\nhttp = \"rfc\"\n");
+    oracle.read_and_purge();
+    let violations = oracle.violations.lock().unwrap();
+    assert!(violations.is_empty(), "{violations:#?}");
+    let [reads, counted, completed] =
+        [&oracle.reads, &oracle.counted, &oracle.completed].map(|count| count.load(Ordering::SeqCst));
+    println!(
+        "{reads} reads, {counted} counted, {completed} put together; origin asked {} times",
+        oracle.origin.count()
+    );
+    assert!(counted >= READS_OF_PARTS && completed > 0, "{counted} counted, {completed} put together");
+    oracle.come_to_rest();
+    assert!(oracle.freshet.app().audit().is_clean());
+}
+
+impl Oracle {
+    /// Readers and purgers, until the readers have read enough.
+    fn read_and_purge(&self) {
+        let oracle = self;
+        let (asks, asked) = sync_channel(PURGERS);
+        let asked = Mutex::new(asked);
+        std::thread::scope(|scope| {
+            for _ in 0..PURGERS {
+                scope.spawn(|| oracle.purge_on(&asked));
+            }
+            for reader in 0..READERS {
+                let asks = asks.clone();
+                scope.spawn(move || oracle.read_on(reader, &asks));
+            }
+            drop(asks);
+        });
+    }
 }
 
 /// Purges of the storm, all together.
@@ -332,7 +370,7 @@ const STORMERS: u64 = 4;
 
 #[test]
 fn storm_of_purges_under_load_breaks_no_promise_and_leaves_nothing_behind() {
-    let oracle = Oracle::new(u64::MAX, TIME_FOR_READS);
+    let oracle = Oracle::new(u64::MAX, TIME_FOR_READS, "");
     let (asks, _) = sync_channel(1); // The readers' own purges go nowhere.
     let left = AtomicU64::new(STORMERS);
     std::thread::scope(|scope| {

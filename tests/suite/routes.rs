@@ -344,3 +344,20 @@ fn request_is_named_in_the_log() {
     assert_eq!(failed.status, 502);
     wait_until("the log names it", || binary.log().contains("\"request\":\"trace-me-7\""));
 }
+
+#[test]
+fn client_for_whom_there_is_no_place_is_told_so_and_closed() {
+    let origin = Origin::new(|_| crate::support::origin::image("body"));
+    let freshet = Freshet::with(&origin, "[proxy]\nconnections_max = 1\n");
+    let mut first = freshet.client();
+    assert_eq!(first.request("GET", crate::support::HOST, "/a.png", &[]).status, 200);
+    let mut second = freshet.client();
+    let refused = second.answer(false).unwrap();
+    assert_eq!((refused.status, refused.field("cache-control")), (503, Some("no-store")));
+    assert_eq!(refused.cache_status(), "Freshet; detail=connections-max");
+    assert!(second.is_closed());
+    assert!(
+        first.request("GET", crate::support::HOST, "/a.png", &[]).is_hit(),
+        "the first one has its place still"
+    );
+}
