@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::admin::{self, Admin};
-use crate::cache::{Cache, Figures};
+use crate::cache::{Audit, Cache, Figures};
 use crate::clock::Clock;
 use crate::config::{Config, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
@@ -160,6 +160,11 @@ impl App {
             origin,
             sweeper,
         })
+    }
+
+    /// Walks what is stored, in search of what must not be there.
+    pub fn audit(&self) -> Audit {
+        self.cache.audit()
     }
 
     /// The cache's figures, exact at this moment.

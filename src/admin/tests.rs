@@ -147,6 +147,19 @@ async fn every_answer_is_the_golden_one() {
     add("no JSON", &here.send(purge, KEY, "url=x").await);
     add("no url", &here.send(purge, KEY, "{}").await);
     add("a url that is no text", &here.send(purge, KEY, r#"{"url": 7}"#).await);
+    add("an unknown mode", &here.send(purge, KEY, &format!(r#"{{"url": "{URL}", "mode": "now"}}"#)).await);
+    add(
+        "an unknown target",
+        &here.send(purge, KEY, &format!(r#"{{"url": "{URL}", "target": "all"}}"#)).await,
+    );
+    add("no tag", &here.send(purge, KEY, r#"{"target": "tag"}"#).await);
+    add("an empty tag", &here.send(purge, KEY, r#"{"target": "tag", "tag": ""}"#).await);
+    add(
+        "an asset with a wildcard",
+        &here.send(purge, KEY, &format!(r#"{{"url": "{URL}*", "target": "asset"}}"#)).await,
+    );
+    add("an audit", &here.send("GET /v1/debug/audit", KEY, "").await);
+    add("an audit without a key", &here.send("GET /v1/debug/audit", "", "").await);
     add(
         "a body that is too large",
         &here.send(purge, &format!("{KEY}Content-Length: 1048577\r\n"), "").await,

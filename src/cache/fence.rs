@@ -343,12 +343,7 @@ impl Fences {
     /// commit accepts what the fence covers.
     pub fn publish(&self, mode: Mode, span: Span, on_swept: OnSwept) -> Epoch {
         let mut state = self.state.lock();
-        state.epoch += 1;
-        let epoch = state.epoch;
-        state.raise(mode, span, epoch, vec![on_swept]);
-        if state.count() > FENCES_MAX {
-            state.fold();
-        }
+        let epoch = state.publish(mode, span, on_swept);
         self.show(&mut state);
         drop(state);
         self.work.notify_one();
@@ -357,14 +352,25 @@ impl Fences {
 
     /// Enters a fetch of `key` into the active set; nothing may have been sent to the origin for it yet.
     pub fn enter(self: &Arc<Fences>, key: &Key) -> Ticket {
-        let fetch = Fetch { key: key.clone(), tags: None };
-        let mut state = self.state.lock();
-        state.numbers += 1;
-        let (epoch, number) = (state.epoch, state.numbers);
-        let previous = state.active.insert((epoch, number), fetch);
-        assert!(previous.is_none(), "a fetch's number is used once");
-        drop(state);
+        let (epoch, number) = self.state.lock().enter(key);
         Ticket { fences: self.clone(), epoch, number }
+    }
+
+    /// Publishes a fence over `key` for a fetch of it whose answer makes all invalid that is older. The fetch gets
+    /// a new ticket, so that the fence does not cover what it brings; both happen in one critical section, so
+    /// that no other fence comes between. Where one has named `key` since the first ticket was taken there is
+    /// none, for what the fetch brings is as old as that.
+    pub fn supersede(self: &Arc<Fences>, first: Ticket, key: &Key) -> Option<Ticket> {
+        let span = Span { order: Order::Url, reach: Reach::Exact, text: key.as_str().into() };
+        let mut state = self.state.lock();
+        // By any tag: it may turn out to have it.
+        let verdict = self.view().judge(Subject { key: key.as_str(), tags: None }, first.epoch);
+        state.publish(Mode::Delete, span, Box::new(|_| {}));
+        self.show(&mut state);
+        let entered = (verdict == Verdict::Live).then(|| state.enter(key));
+        drop(state);
+        self.work.notify_one();
+        entered.map(|(epoch, number)| Ticket { fences: self.clone(), epoch, number })
     }
 
     fn learn(&self, epoch: Epoch, number: u64, tags: &Tags) {
@@ -495,6 +501,26 @@ impl Retirements {
 }
 
 impl State {
+    /// Raises the epoch and adds a fence; the epoch.
+    fn publish(&mut self, mode: Mode, span: Span, on_swept: OnSwept) -> Epoch {
+        self.epoch += 1;
+        let epoch = self.epoch;
+        self.raise(mode, span, epoch, vec![on_swept]);
+        if self.count() > FENCES_MAX {
+            self.fold();
+        }
+        epoch
+    }
+
+    /// Adds a fetch; its ticket's epoch and number.
+    fn enter(&mut self, key: &Key) -> (Epoch, u64) {
+        self.numbers += 1;
+        let entry = (self.epoch, self.numbers);
+        let previous = self.active.insert(entry, Fetch { key: key.clone(), tags: None });
+        assert!(previous.is_none(), "a fetch's number is used once");
+        entry
+    }
+
     fn new() -> State {
         State {
             epoch: 1,

@@ -92,6 +92,31 @@ fn fence_covers_what_is_older_and_named_and_nothing_else() {
 }
 
 #[test]
+fn superseding_fetch_is_newer_than_its_own_fence_and_older_than_every_other() {
+    let (fences, of) = (Fences::new(), key("p/q/a.jpg"));
+    let (other, first) = (fences.enter(&of), fences.enter(&of));
+    let old = first.epoch();
+    let renewed = fences.supersede(first, &of).expect("no purge came");
+    assert!(is_gone(&fences, "p/q/a.jpg", other.epoch()) && !is_gone(&fences, "p/q/a.jpg", renewed.epoch()));
+    assert!(renewed.epoch() > old && !is_gone(&fences, "p/q/b.jpg", old));
+    delete(&fences, "p/q/a*");
+    assert!(is_gone(&fences, "p/q/a.jpg", renewed.epoch()), "a purge after it");
+    for before in ["p/q/a.jpg", "p/q/a*", "asset p/q/a.jpg", "tag any", "everything"] {
+        let first = fences.enter(&of);
+        delete(&fences, before);
+        let old = fences.enter(&of);
+        assert!(fences.supersede(first, &of).is_none(), "{before}");
+        assert!(is_gone(&fences, "p/q/a.jpg", old.epoch()), "it invalidates all the same");
+    }
+    let first = fences.enter(&of);
+    soften(&fences, "p/q/a.jpg");
+    assert!(fences.supersede(first, &of).is_none(), "what is stale from the start is not stored");
+    drop((other, renewed));
+    work(&fences);
+    assert_eq!(fences.counts(), (0, 0));
+}
+
+#[test]
 fn asset_fence_covers_every_transformation_and_version_of_it() {
     let fences = Fences::new();
     let epoch = delete(&fences, "asset p/q/tr:w-1/a.jpg?v=1");

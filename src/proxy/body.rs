@@ -8,7 +8,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -107,6 +107,7 @@ pub struct ClientBody {
 /// What others know of a [`ClientBody`] that was given away.
 struct UploadState {
     fault: AtomicU8,
+    is_over: AtomicBool,
     ended: Notify,
 }
 
@@ -117,6 +118,11 @@ impl UploadEnd {
     /// Waits for it.
     pub async fn reached(&self) {
         self.0.ended.notified().await;
+    }
+
+    /// Whether it has come.
+    pub fn is_reached(&self) -> bool {
+        self.0.is_over.load(Ordering::Relaxed)
     }
 }
 
@@ -139,7 +145,7 @@ impl ClientBody {
     /// A body that must make progress in every `idle_timeout`, and end by `deadline`.
     pub fn new(incoming: Incoming, idle_timeout: Duration, deadline: Instant) -> (ClientBody, FaultReport) {
         let fault = AtomicU8::new(Fault::None as u8);
-        let state = Arc::new(UploadState { fault, ended: Notify::new() });
+        let state = Arc::new(UploadState { fault, is_over: AtomicBool::new(false), ended: Notify::new() });
         let report = FaultReport(state.clone());
         (ClientBody { incoming, bytes: 0, idle_timeout, deadline, timer: None, state }, report)
     }
@@ -152,6 +158,7 @@ impl ClientBody {
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
+        self.state.is_over.store(true, Ordering::Relaxed);
         self.state.ended.notify_one(); // hyper drops a body when it has sent it, or gives it up.
     }
 }
@@ -234,7 +241,7 @@ enum Source {
     Empty,
     Text(Bytes),
     Stored { body: cache::Body, range: Range<u64>, piece: usize, piece_start: u64 },
-    Several { body: cache::Body, segments: VecDeque<Segment>, left: u64 },
+    Several { body: cache::Body, segments: VecDeque<Segment>, piece: usize, piece_start: u64, left: u64 },
     Shared { reader: Reader, left: Option<u64> },
     Passed(Box<OriginBody>),
 }
@@ -259,7 +266,7 @@ impl ReplyBody {
     /// Texts and parts of a stored body, one after the other.
     pub fn several(body: cache::Body, segments: Vec<Segment>) -> ReplyBody {
         let left = segments.iter().map(Segment::bytes).sum();
-        Source::Several { body, segments: segments.into(), left }.into()
+        Source::Several { body, segments: segments.into(), piece: 0, piece_start: 0, left }.into()
     }
 
     /// Adds a line to a text of our own; other bodies stay as they are.
@@ -319,8 +326,8 @@ impl Body for ReplyBody {
             Source::Stored { body, range, piece, piece_start } => {
                 next_stored(body, range, piece, piece_start).map(Ok)
             }
-            Source::Several { body, segments, left } => {
-                let piece = next_of_several(body, segments);
+            Source::Several { body, segments, piece, piece_start, left } => {
+                let piece = next_of_several(body, segments, piece, piece_start);
                 *left = left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
                 piece.map(Ok)
             }
@@ -376,8 +383,13 @@ impl Body for ReplyBody {
     }
 }
 
-/// The next text, or slice of a part; parts come in any order, so each is looked for from the body's start.
-fn next_of_several(body: &cache::Body, segments: &mut VecDeque<Segment>) -> Option<Bytes> {
+/// The next text, or slice of a part. Parts come in any order: each is looked for from the body's start.
+fn next_of_several(
+    body: &cache::Body,
+    segments: &mut VecDeque<Segment>,
+    piece: &mut usize,
+    piece_start: &mut u64,
+) -> Option<Bytes> {
     loop {
         match segments.front_mut()? {
             Segment::Text(text) => {
@@ -386,10 +398,11 @@ fn next_of_several(body: &cache::Body, segments: &mut VecDeque<Segment>) -> Opti
                 return Some(text);
             }
             Segment::Stored(range) => {
-                if let Some(piece) = next_stored(body, range, &mut 0, &mut 0) {
-                    return Some(piece);
+                if let Some(slice) = next_stored(body, range, piece, piece_start) {
+                    return Some(slice);
                 }
                 segments.pop_front();
+                (*piece, *piece_start) = (0, 0);
             }
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! While an origin fails, every hit within `stale-while-revalidate` would try again; so a key has one refresh in
 //! `REFRESH_PAUSE`, unless it ended in something stored. Lock: one mutex, a leaf, taken on stale hits and on
-//! commits. Bounded by `REFRESHES_MAX`. A lost mark costs one fetch, never a wrong answer.
+//! commits. Bounded by `REFRESHES_MAX`; a key is remembered by its seeded hash alone. A lost mark costs one fetch,
+//! a collision one pause, and neither a wrong answer.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ahash::RandomState;
 use parking_lot::Mutex;
 
 use crate::clock::Moment;
@@ -16,7 +18,8 @@ use crate::limits::{REFRESH_PAUSE, REFRESHES_MAX};
 /// See the module.
 #[derive(Default)]
 pub struct Refreshes {
-    begun: Mutex<HashMap<Key, Moment>>,
+    begun: Mutex<HashMap<u64, Moment>>,
+    hasher: RandomState,
     /// How many there are, so that a commit takes no lock where there are none.
     count: AtomicUsize,
 }
@@ -24,15 +27,16 @@ pub struct Refreshes {
 impl Refreshes {
     /// Begins a refresh; false where one of this key has begun lately.
     pub fn begin(&self, key: &Key, now: Moment) -> bool {
+        let key = self.hasher.hash_one(key);
         let mut begun = self.begun.lock();
-        if begun.get(key).is_some_and(|at| now.since(*at) < REFRESH_PAUSE) {
+        if begun.get(&key).is_some_and(|at| now.since(*at) < REFRESH_PAUSE) {
             return false;
         }
         if begun.len() >= REFRESHES_MAX {
             begun.retain(|_, at| now.since(*at) < REFRESH_PAUSE);
         }
         if begun.len() < REFRESHES_MAX {
-            begun.insert(key.clone(), now);
+            begun.insert(key, now);
         }
         self.count.store(begun.len(), Ordering::Relaxed);
         true
@@ -44,7 +48,7 @@ impl Refreshes {
             return;
         }
         let mut begun = self.begun.lock();
-        begun.remove(key);
+        begun.remove(&self.hasher.hash_one(key));
         self.count.store(begun.len(), Ordering::Relaxed);
     }
 }

@@ -125,6 +125,8 @@ pub struct RequestDirectives {
     pub max_stale: Option<Duration>,
     /// `min-fresh`: fresh for this long still.
     pub min_fresh: Option<Duration>,
+    /// `stale-if-error`: this long past its lifetime in place of an error (RFC 5861 §4).
+    pub stale_if_error: Option<Duration>,
 }
 
 impl RequestDirectives {
@@ -140,6 +142,7 @@ impl RequestDirectives {
                 b"max-stale" if argument == Argument::Absent => first(&mut read.max_stale, Duration::MAX),
                 b"max-stale" => first(&mut read.max_stale, argument.lifetime()),
                 b"min-fresh" => read.min_fresh = read.min_fresh.or(argument.seconds()),
+                b"stale-if-error" => first(&mut read.stale_if_error, argument.lifetime()),
                 _ => {}
             }
         }
@@ -207,7 +210,7 @@ fn directive(member: &[u8]) -> Directive<'_> {
     let argument = match text {
         // The grammar has no blank beside the equals sign.
         _ if name.trim_ascii().len() != name.len() => Argument::Broken,
-        [b'"', inside @ ..] if list::closing_quote(inside) == Some(inside.len() - 1) => {
+        [b'"', inside @ ..] if list::closing_quote(inside).is_some_and(|end| end + 1 == inside.len()) => {
             Argument::Text(unescape(&inside[..inside.len() - 1]))
         }
         token if list::is_token(token) => Argument::Text(Cow::Borrowed(token)),
@@ -300,6 +303,7 @@ mod tests {
             max-age=3600.0                            | max-age=0
             max-age='3600'                            | max-age=0
             max-age="3600                             | max-age=0
+            max-age="                                 | max-age=0
             max-age =3600                             | max-age=0
             max-age= 3600                             | max-age=0
             max-age                                   | max-age=0
@@ -338,17 +342,54 @@ mod tests {
 
     #[test]
     fn request_directives_are_read() {
-        let seconds = |n| Some(Duration::from_secs(n));
-        let read = |text| RequestDirectives::read(&lines(text));
-        let none = RequestDirectives::default();
-        assert_eq!(read("no-cache"), RequestDirectives { no_cache: true, ..none.clone() });
-        assert_eq!(read("No-Store"), RequestDirectives { no_store: true, ..none.clone() });
-        assert_eq!(read("only-if-cached"), RequestDirectives { only_if_cached: true, ..none.clone() });
-        assert_eq!(read("max-age=0"), RequestDirectives { max_age: seconds(0), ..none.clone() });
-        assert_eq!(read("max-stale"), RequestDirectives { max_stale: Some(Duration::MAX), ..none.clone() });
-        assert_eq!(read("max-stale=x"), RequestDirectives { max_stale: seconds(0), ..none.clone() });
-        assert_eq!(read("min-fresh=9"), RequestDirectives { min_fresh: seconds(9), ..none.clone() });
-        assert_eq!(read("private, x=1"), none);
+        for [value, expected] in table::rows(
+            r#"
+            no-cache                        | no-cache
+            No-Cache                        | no-cache
+            no-cache="x"                    | no-cache
+            No-Store                        | no-store
+            only-if-cached                  | only-if-cached
+            max-age=0                       | max-age=0
+            max-age="9"                     | max-age=9
+            max-age                         | max-age=0
+            max-age=x                       | max-age=0
+            max-age=-1                      | max-age=0
+            max-age=9.5                     | max-age=0
+            max-age=99999999999999999999    | max-age=2147483648
+            max-age=1, max-age=9            | max-age=1
+            max-age=9 // max-age=1          | max-age=9
+            max-stale                       | max-stale=ever
+            max-stale=7                     | max-stale=7
+            max-stale=x                     | max-stale=0
+            max-stale=1, max-stale          | max-stale=1
+            min-fresh=9                     | min-fresh=9
+            min-fresh=x                     |
+            min-fresh                       |
+            min-fresh=x, min-fresh=3        | min-fresh=3
+            stale-if-error=60               | sie=60
+            stale-if-error=x                | sie=0
+            no-cache, max-age=0, no-store   | no-cache no-store max-age=0
+            private, x=1, must-revalidate   |
+            ,,                              |
+            "#,
+        ) {
+            let read = RequestDirectives::read(&lines(value));
+            let time = |name: &str, time: Option<Duration>| match time? {
+                Duration::MAX => Some(format!("{name}=ever")),
+                time => Some(format!("{name}={}", time.as_secs())),
+            };
+            let flag = |name: &str, set: bool| set.then(|| name.to_owned());
+            let parts = [
+                flag("no-cache", read.no_cache),
+                flag("no-store", read.no_store),
+                flag("only-if-cached", read.only_if_cached),
+                time("max-age", read.max_age),
+                time("max-stale", read.max_stale),
+                time("min-fresh", read.min_fresh),
+                time("sie", read.stale_if_error),
+            ];
+            assert_eq!(parts.into_iter().flatten().collect::<Vec<_>>().join(" "), expected, "{value}");
+        }
     }
 
     proptest! {

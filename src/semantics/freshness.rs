@@ -169,8 +169,10 @@ impl Freshness {
     }
 
     /// Whether it may stand in for 500, 502, 503, 504, a lost connection or a time-out (RFC 5861 §4).
-    pub fn usable_on_error(&self, resident: Duration) -> bool {
-        !self.validate_always && self.age_at(resident) < self.lifetime.saturating_add(self.stale_if_error)
+    pub fn usable_on_error(&self, resident: Duration, wanted: &RequestDirectives) -> bool {
+        let accepted = wanted.stale_if_error.filter(|_| !self.must_revalidate).unwrap_or_default();
+        let window = self.stale_if_error.max(accepted);
+        !self.validate_always && self.age_at(resident) < self.lifetime.saturating_add(window)
     }
 
     /// The same, with a lifetime that ends at this age, if it has not ended before: somebody who may say so has
@@ -336,9 +338,10 @@ mod tests {
         ) {
             let found = freshness(200, &format!("Cache-Control: {cache_control}"), &Policy::image());
             let resident = Duration::from_secs(resident.parse().unwrap());
+            let none = RequestDirectives::default();
             let state = match found.judge(resident) {
                 State::Fresh { ttl } => format!("fresh {}", ttl.as_secs()),
-                State::Stale if found.usable_on_error(resident) => "stale on-error".to_owned(),
+                State::Stale if found.usable_on_error(resident, &none) => "stale on-error".to_owned(),
                 state => state.as_str().to_owned(),
             };
             let shown = format!("{state} ttl={}", found.ttl(resident));
@@ -370,6 +373,56 @@ mod tests {
             let state = found.judge_for(Duration::from_secs(resident.parse().unwrap()), &wanted);
             assert_eq!(state.as_str(), expected, "{response} for {request}");
         }
+    }
+
+    #[test]
+    fn a_client_may_accept_what_is_stale_in_place_of_an_error() {
+        for [response, request, resident, expected] in table::rows(
+            "
+            max-age=10                        | stale-if-error=5        | 14 | usable
+            max-age=10                        | stale-if-error=5        | 15 | error
+            max-age=10                        | stale-if-error=x        | 10 | error
+            max-age=10                        | no-cache                | 9  | usable
+            max-age=10, stale-if-error=20     | stale-if-error=5        | 29 | usable
+            max-age=10, stale-if-error=2      | stale-if-error=5        | 14 | usable
+            max-age=10, must-revalidate       | stale-if-error=5        | 14 | error
+            max-age=10, proxy-revalidate      | stale-if-error=5        | 14 | error
+            s-maxage=10                       | stale-if-error=5        | 14 | error
+            max-age=10, no-cache              | stale-if-error=5        | 0  | error
+            ",
+        ) {
+            let found = freshness(200, &format!("Cache-Control: {response}"), &Policy::rfc());
+            let wanted = RequestDirectives::read(&table::headers(&format!("Cache-Control: {request}")));
+            let usable = found.usable_on_error(Duration::from_secs(resident.parse().unwrap()), &wanted);
+            assert_eq!(if usable { "usable" } else { "error" }, expected, "{response} for {request}");
+        }
+    }
+
+    #[test]
+    fn a_least_and_a_greatest_lifetime_hold_whatever_is_stated_but_what_must_be_asked_about() {
+        let seconds = Duration::from_secs;
+        let policy =
+            Policy { lifetime_min: Some(seconds(10)), lifetime_max: Some(seconds(100)), ..Policy::rfc() };
+        for [status, headers, expected] in table::rows(
+            "
+            200 | Cache-Control: max-age=1                           | 10
+            200 | Cache-Control: max-age=0                           | 10
+            200 | Cache-Control: max-age=x                           | 10
+            200 | Expires: 0                                         | 10
+            200 | Date: @0                                           | 10
+            200 | Cache-Control: max-age=50                          | 50
+            200 | Cache-Control: max-age=1000                        | 100
+            200 | Last-Modified: @-86400                             | 100
+            301 | Cache-Control: max-age=1                           | 10
+            404 | Cache-Control: max-age=1                           | 1
+            404 | Cache-Control: max-age=1000                        | 100
+            503 | Cache-Control: max-age=1                           | 1
+            ",
+        ) {
+            let found = freshness(status.parse().unwrap(), headers, &policy);
+            assert_eq!(found.lifetime, seconds(expected.parse().unwrap()), "{status} {headers}");
+        }
+        assert_eq!(freshness(200, "Cache-Control: no-cache", &policy).judge(Duration::ZERO), State::Stale);
     }
 
     #[test]

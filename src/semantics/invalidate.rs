@@ -3,7 +3,7 @@
 //! Pure; the caller raises fences for the URLs that are given here. Invariants: at most two URLs beside the
 //! target, both of the request's own origin, so no one's answer can empty another's cache. Cost: O(length).
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
 use crate::limits::TARGET_BYTES_MAX;
 
@@ -33,10 +33,20 @@ pub fn named_urls(
     response: &HeaderMap,
     is_own: impl Fn(&str) -> bool,
 ) -> impl Iterator<Item = String> {
-    [header::LOCATION, header::CONTENT_LOCATION].into_iter().filter_map(move |name| {
-        let reference = std::str::from_utf8(response.get(name)?.as_bytes()).ok()?;
-        resolved(asked, reference.trim(), &is_own)
-    })
+    [header::LOCATION, header::CONTENT_LOCATION]
+        .into_iter()
+        .filter_map(move |name| named_url(asked, response, &name, &is_own))
+}
+
+/// The URL in one of these fields, by the same rules.
+pub fn named_url(
+    asked: Asked<'_>,
+    response: &HeaderMap,
+    name: &HeaderName,
+    is_own: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let reference = std::str::from_utf8(response.get(name)?.as_bytes()).ok()?;
+    resolved(asked, reference.trim(), is_own)
 }
 
 /// Reference resolution of RFC 3986 §5.2.2.

@@ -24,6 +24,7 @@ pub mod groups;
 mod hints;
 pub mod invalidate;
 mod list;
+mod part;
 pub mod policy;
 pub mod range;
 pub mod storable;
@@ -59,8 +60,6 @@ pub struct Fill {
     pub freshness: Freshness,
     /// Which requests it answers.
     pub selection: Selection,
-    /// What it is compared by.
-    pub validators: Validators,
     /// The fields to store and to replay. Content-Length, a part's Content-Range and Age are made for each answer.
     pub fields: HeaderMap,
     /// The fields that are not stored, for the client that the response was made for.
@@ -123,7 +122,23 @@ fn fill(
     if groups.len() > TAGS_MAX || groups.iter().any(|group| group.len() > TAG_BYTES_MAX) {
         return Err(NotStorable::TooManyGroups);
     }
-    Ok(Fill { freshness, selection, validators, fields, withheld, part, groups })
+    Ok(Fill { freshness, selection, fields, withheld, part, groups })
+}
+
+/// Whether the answer to a POST may answer later GETs: it states its lifetime, and could be stored as an answer to a
+/// GET with these fields (RFC 9110 §9.3.3). That its Content-Location is the URL itself, the caller sees.
+pub fn answers_gets(
+    req_headers: &HeaderMap,
+    status: StatusCode,
+    headers: &HeaderMap,
+    policy: &Policy,
+    response_wall: SystemTime,
+) -> bool {
+    let req = RequestFacts { method: &Method::GET, headers: req_headers };
+    policy.posts
+        && status == StatusCode::OK
+        && Stated::read(headers, policy, response_wall).lifetime.is_some()
+        && plan(&req, status, headers, policy, response_wall, Duration::ZERO).is_ok()
 }
 
 /// A stored response that the origin was asked about.
@@ -242,11 +257,34 @@ mod tests {
         assert_eq!(fill.freshness.stale_if_error, Duration::from_secs(5));
         assert!(fill.selection.matches(&request));
         assert!(!fill.selection.matches(&table::headers("Accept: */*")));
-        assert!(!fill.validators.is_empty());
         let expected = "Content-Type: image/webp // Cache-Control: max-age=60, stale-if-error=5 // Vary: Accept \
                         // ETag: \"a\" // Date: @-2";
         assert_eq!(table::shown(&fill.fields), table::shown(&table::headers(expected)));
         assert_eq!(fill.part, None);
+    }
+
+    #[test]
+    fn an_answer_to_a_post_that_says_for_how_long_it_holds_may_answer_gets() {
+        for [policy, status, headers, expected] in table::rows(
+            "
+            rfc   | 200 | Expires: @60                                | yes
+            rfc   | 200 | Cache-Control: max-age=60                   | yes
+            rfc   | 200 | Last-Modified: @-1000                       | no
+            rfc   | 200 | Cache-Control: max-age=60, private          | no
+            rfc   | 200 | Cache-Control: max-age=0                    | no
+            rfc   | 201 | Cache-Control: max-age=60                   | no
+            rfc   | 404 | Cache-Control: max-age=60                   | no
+            image | 200 | Cache-Control: max-age=60 // Content-Type: image/png // Content-Length: 1 | no
+            ",
+        ) {
+            let policy = if policy == "rfc" { Policy::rfc() } else { Policy::image() };
+            let status = StatusCode::from_bytes(status.as_bytes()).unwrap();
+            let answers = answers_gets(&HeaderMap::new(), status, &table::headers(headers), &policy, wall());
+            assert_eq!(if answers { "yes" } else { "no" }, expected, "{status} {headers}");
+        }
+        let authorized = table::headers("Authorization: x");
+        let headers = table::headers("Cache-Control: max-age=60");
+        assert!(!answers_gets(&authorized, StatusCode::OK, &headers, &Policy::rfc(), wall()));
     }
 
     #[test]

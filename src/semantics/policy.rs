@@ -44,6 +44,8 @@ pub struct Policy {
     pub close_delimited: bool,
     /// Whether Range is passed on and a 206 that answers it is stored (RFC 9111 §3.3).
     pub parts: bool,
+    /// Whether the answer to a POST may be stored for GETs (RFC 9110 §9.3.3).
+    pub posts: bool,
     /// Names in Vary that forbid storing.
     pub vary_forbidden: Vec<HeaderName>,
     /// What a cacheable fetch carries of the client's fields.
@@ -122,6 +124,7 @@ impl Policy {
             request_directives: false,
             close_delimited: false,
             parts: false,
+            posts: false,
             vary_forbidden: vec![header::COOKIE, header::USER_AGENT, header::AUTHORIZATION],
             forwarding: Forwarding::Reduced,
             formats: vec![Format::Avif, Format::Webp],
@@ -148,6 +151,7 @@ impl Policy {
             request_directives: true,
             close_delimited: true,
             parts: true,
+            posts: true,
             vary_forbidden: Vec::new(),
             forwarding: Forwarding::EndToEnd,
             formats: Vec::new(),
@@ -181,12 +185,17 @@ impl Policy {
         policy
     }
 
+    /// Whether the route gives a response a lifetime that states none.
+    pub(super) fn gives_lifetime(&self, status: StatusCode) -> bool {
+        self.own_lifetime(status).is_some() || (status.as_u16() < 400 && self.lifetime_min.is_some())
+    }
+
     /// The route's own lifetime for a response that states none.
     pub(super) fn own_lifetime(&self, status: StatusCode) -> Option<Duration> {
         match status.as_u16() {
             404 | 410 | 500..=599 => self.error_lifetime,
             400.. => None,
-            _ => self.lifetime_default.or(self.lifetime_min),
+            _ => self.lifetime_default,
         }
     }
 }

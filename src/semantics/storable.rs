@@ -171,7 +171,7 @@ fn lifetime_or_validator(
     let validator = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
     let explicit = policy.explicit_errors && status.as_u16() >= 400;
     let may_be_kept = if explicit { told } else { told || validator };
-    if policy.own_lifetime(status).is_some() || cacheable && may_be_kept {
+    if policy.gives_lifetime(status) || cacheable && may_be_kept {
         return Ok(());
     }
     Err(NotStorable::NoFreshness)

@@ -5,6 +5,7 @@
 //! comparison: O(length of the fields); no allocation where a value is written as it was stored.
 
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 
 use http::{HeaderMap, HeaderName, header};
 
@@ -17,11 +18,28 @@ use crate::limits::{SELECTION_BYTES_MAX, VARY_FIELDS_MAX};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selection(Box<[SelectingField]>);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 struct SelectingField {
     name: HeaderName,
     /// Nothing where the request had no such field, which is another value than an empty one.
     value: Option<Box<[u8]>>,
+    /// Beside Accept-Language: the one language of the response, in lower case. No part of what is selected by:
+    /// responses to one request replace each other whatever their languages.
+    language: Option<Box<[u8]>>,
+}
+
+impl PartialEq for SelectingField {
+    fn eq(&self, other: &SelectingField) -> bool {
+        (&self.name, &self.value) == (&other.name, &other.value)
+    }
+}
+
+impl Eq for SelectingField {}
+
+impl Hash for SelectingField {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, &self.value).hash(state);
+    }
 }
 
 impl Selection {
@@ -32,7 +50,9 @@ impl Selection {
         for name in selecting_names(response, policy)? {
             let value = normalised(request, &name).map(|value| value.into_owned().into_boxed_slice());
             bytes += name.as_str().len() + value.as_ref().map_or(0, |value| value.len());
-            fields.push(SelectingField { name, value });
+            let language = if name == header::ACCEPT_LANGUAGE { language(response) } else { None };
+            bytes += language.as_ref().map_or(0, |language| language.len());
+            fields.push(SelectingField { name, value, language });
         }
         if bytes > SELECTION_BYTES_MAX {
             return Err(NotStorable::VaryTooLarge);
@@ -47,15 +67,54 @@ impl Selection {
 
     /// Bytes on the heap, for the weight of an entry.
     pub fn heap_bytes(&self) -> usize {
-        let values = self.0.iter().map(|field| field.value.as_ref().map_or(0, |value| value.len()));
-        size_of_val(&*self.0) + values.sum::<usize>()
+        let values = self.0.iter().flat_map(|field| [&field.value, &field.language]).flatten();
+        size_of_val(&*self.0) + values.map(|value| value.len()).sum::<usize>()
     }
 }
 
 impl SelectingField {
     fn matches(&self, request: &HeaderMap) -> bool {
         normalised(request, &self.name).as_deref() == self.value.as_deref()
+            || self.language.as_ref().is_some_and(|own| liked_best(request).as_deref() == Some(own))
     }
+}
+
+/// The language of a response that has one alone.
+fn language(response: &HeaderMap) -> Option<Box<[u8]>> {
+    let mut members = list::field_members(response, &header::CONTENT_LANGUAGE).filter(|tag| !tag.is_empty());
+    let one = members.next().filter(|tag| list::is_token(tag) && tag != b"*")?;
+    members.next().is_none().then(|| one.to_ascii_lowercase().into())
+}
+
+/// The language that a client ranks above all others. A response in it is what negotiation by this ranking gives,
+/// whatever else the field says (RFC 9110 §12.5.4), so it is taken as matching: a step further than RFC 9111 §4.1,
+/// which names differences of spelling and order, and asks for the same meaning.
+fn liked_best(request: &HeaderMap) -> Option<Vec<u8>> {
+    let mut best: Option<(u16, &[u8])> = None;
+    let mut alone = false;
+    for member in list::field_members(request, &header::ACCEPT_LANGUAGE).filter(|member| !member.is_empty()) {
+        let mut parts = list::members(member, b';');
+        let range = parts.next()?;
+        let weight = parts.next().map_or(Some(1000), weight)?;
+        match best {
+            Some((most, _)) if weight < most => {}
+            Some((most, _)) if weight == most => alone = false,
+            _ => (best, alone) = (Some((weight, range)), true),
+        }
+    }
+    best.filter(|(weight, _)| alone && *weight > 0).map(|(_, range)| range.to_ascii_lowercase())
+}
+
+/// A weight in thousandths (RFC 9110 §12.4.2).
+fn weight(parameter: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(parameter).ok()?;
+    let value = text.strip_prefix(['q', 'Q'])?.trim_start().strip_prefix('=')?.trim_start();
+    let (whole, part) = value.split_once('.').unwrap_or((value, ""));
+    if !["0", "1"].contains(&whole) || part.len() > 3 || !part.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let weight = format!("{whole}{part:0<3}").parse().ok()?;
+    (weight <= 1000).then_some(weight)
 }
 
 fn selecting_names(response: &HeaderMap, policy: &Policy) -> Result<Vec<HeaderName>, NotStorable> {
@@ -185,6 +244,42 @@ mod tests {
             let found = if selection.matches(&table::headers(asked)) { "match" } else { "other" };
             assert_eq!(found, expected, "{vary}: {stored} then {asked}");
         }
+    }
+
+    #[test]
+    fn a_response_in_the_language_that_a_client_likes_best_answers_it() {
+        for [language, asked, expected] in table::rows(
+            "
+            de        | fr;q=0.5, de;q=1.0        | match
+            de        | de                        | match
+            DE        | fr;q=0.999, dE            | match
+            de        | de;q=0.2, fr;q=0.1        | match
+            de        | de ; Q = 0.200            | match
+            de        | fr, de;q=0.9              | other
+            de        | de, fr                    | other
+            de        | de;q=0                    | other
+            de        | de-AT                     | other
+            de        | *                         | other
+            de        | de;q=1.1                  | other
+            de        | de;q=x, fr;q=0.1          | other
+            de        |                           | other
+            de, en    | de                        | other
+            *         | *                         | other
+                      | de                        | other
+            ",
+        ) {
+            let response = table::headers(&format!("Vary: Accept-Language // Content-Language: {language}"));
+            let request = table::headers("Accept-Language: en, fr;q=0.1");
+            let selection = Selection::new(&response, &request, &Policy::rfc()).unwrap();
+            let asked = table::headers(&format!("Accept-Language: {asked}"));
+            let found = if selection.matches(&asked) { "match" } else { "other" };
+            assert_eq!(found, expected, "{language}: {asked:?}");
+            assert_eq!(selection, select("Accept-Language", "Accept-Language: en, fr;q=0.1").unwrap());
+        }
+        let french = table::headers("Vary: Accept-Language, Foo // Content-Language: fr");
+        let selection = Selection::new(&french, &table::headers("Foo: 1"), &Policy::rfc()).unwrap();
+        assert!(selection.matches(&table::headers("Foo: 1 // Accept-Language: fr")));
+        assert!(!selection.matches(&table::headers("Foo: 2 // Accept-Language: fr")));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The staleness oracle: the promise, over sockets, under load.
 //!
-//! Each object of the origin has a version. A purger raises the versions of what it is about to purge, purges,
-//! and at the acknowledgement publishes: every answer to a request begun from now on has at least this version.
+//! Each object of the origin has a version, and two URLs: its own, and that of a transformation, in the path or in
+//! the query. A purger raises the versions of what it is about to purge (one URL, a folder, an asset, a tag),
+//! purges, and at the acknowledgement publishes: every answer to a request for one of the URLs that it named, begun
+//! from now on, has at least this version.
 //! Readers note what is required of their object before they send, and compare it with what they get: bodies,
 //! parts, answers to HEAD, and 304s by their entity tags. The origin is slow for some objects (0, 5 and 30 ms),
 //! lifetimes are short and the clock runs, so that revalidations, renewals and stale answers happen; several
@@ -12,14 +14,17 @@
 //!
 //! What it notices of code that is broken on purpose stands in the table of `src/cache/model.rs`.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::support::client::{Answer, Client, request};
 use crate::support::versions::{Manner, VersionedOrigin, told, version_of};
-use crate::support::{Freshet, HOST, wait_until};
+use crate::support::{Freshet, HOST, KEY, wait_until};
 
 /// Reads that must be counted in a normal run.
 const READS: u64 = 20_000;
@@ -33,6 +38,7 @@ const READS_PER_PURGE: u64 = 24;
 const TIME_PER_READ: Duration = Duration::from_millis(8);
 
 const FOLDERS: usize = 8;
+const TAGS: usize = 5;
 const OBJECTS: usize = 400;
 /// Objects that most reads are of: the first ones, which lie in all folders.
 const HOT: usize = 24;
@@ -50,12 +56,34 @@ fn manner(object: usize) -> Manner {
         delay: Duration::from_millis([0, 5, 30][object % 3]),
         cache_control,
         vary: object % 2 == 1,
+        tag: format!("tag-{}", object % TAGS),
         error_one_in: if object.is_multiple_of(5) { 40 } else { 0 },
     }
 }
 
-fn path(object: usize) -> String {
-    format!("/o/folder-{}/{object}.jpg", object % FOLDERS)
+/// Ranges that readers ask for, and their lengths: neighbours, and such as lie apart.
+const PARTS: [(&str, usize); 4] =
+    [("bytes=1024-2047", 1024), ("bytes=0-1023", 1024), ("bytes=2048-", 2048), ("bytes=-1024", 1024)];
+
+/// The two URLs of an object.
+const SPELLINGS: usize = 2;
+
+fn path(object: usize, spelling: usize) -> String {
+    let folder = object % FOLDERS;
+    match (spelling, object % 2) {
+        (0, _) => format!("/o/folder-{folder}/{object}.jpg"),
+        (_, 0) => format!("/o/folder-{folder}/{object}.jpg?tr=w-9"),
+        (..) => format!("/o/folder-{folder}/tr:w-9/{object}.jpg"),
+    }
+}
+
+/// URLs that a purge names: an object, and which of its spellings.
+type Named = Vec<(usize, usize)>;
+
+/// Both spellings of the objects for which this holds.
+fn both(holds: impl Fn(usize) -> bool) -> Named {
+    let objects = (0..OBJECTS).filter(|object| holds(*object));
+    objects.flat_map(|object| (0..SPELLINGS).map(move |spelling| (object, spelling))).collect()
 }
 
 /// What a reader asks in a way of its own.
@@ -73,35 +101,52 @@ struct Oracle {
     origin: VersionedOrigin,
     reads_wanted: u64,
     end: Instant,
-    /// The version that every answer to a request begun now must have, at least.
-    required: Vec<AtomicU64>,
+    /// The version that every answer to a request begun now must have, at least, by object and spelling.
+    required: Vec<[AtomicU64; SPELLINGS]>,
     reads: AtomicU64,
     counted: AtomicU64,
     collapsed: AtomicU64,
+    /// Answers whose part was completed by another part.
+    completed: AtomicU64,
     errors: AtomicU64,
     violations: Mutex<Vec<String>>,
 }
 
 impl Oracle {
-    /// Purges a folder or one object, as `drawn` says, and publishes what that means.
+    /// Purges a folder, a tag, an asset or one URL, as `drawn` says, and publishes what that means.
     fn purge(&self, drawn: u64) {
-        let (object, wildcard) = (drawn as usize % HOT, (drawn / 64).is_multiple_of(4));
-        let (url, named): (String, Vec<usize>) = match wildcard {
-            true => {
+        let (object, spelling) = (drawn as usize % HOT, drawn as usize / 1024 % SPELLINGS);
+        let (members, named): (Value, Named) = match drawn / 64 % 8 {
+            0 => {
                 let folder = object % FOLDERS;
-                let named = (0..OBJECTS).filter(|object| object % FOLDERS == folder).collect();
-                (format!("http://{HOST}/o/folder-{folder}/*"), named)
+                let url = format!("http://{HOST}/o/folder-{folder}/*");
+                (json!({ "url": url }), both(|object| object % FOLDERS == folder))
             }
-            false => (format!("http://{HOST}{}", path(object)), vec![object]),
+            1 => {
+                let tag = object % TAGS;
+                let members = json!({ "target": "tag", "tag": format!("tag-{tag}") });
+                (members, both(|object| object % TAGS == tag))
+            }
+            2..=4 => {
+                let url = format!("http://{HOST}{}", path(object, spelling));
+                (json!({ "target": "asset", "url": url }), both(|other| other == object))
+            }
+            _ => {
+                let url = format!("http://{HOST}{}", path(object, spelling));
+                (json!({ "url": url }), vec![(object, spelling)])
+            }
         };
-        let raised: Vec<(usize, u64)> = named
+        // An object's version is raised once, for both its spellings.
+        let mut objects: Vec<usize> = named.iter().map(|(object, _)| *object).collect();
+        objects.dedup();
+        let raised: HashMap<usize, u64> = objects
             .into_iter()
             .map(|object| (object, self.origin.versions[object].fetch_add(1, Ordering::SeqCst) + 1))
             .collect();
-        let acknowledged = self.freshet.purge(&url);
+        let acknowledged = self.freshet.purge_by(KEY, &members);
         assert_eq!(acknowledged.status, 201, "{}", acknowledged.text());
-        for (object, version) in raised {
-            self.required[object].fetch_max(version, Ordering::SeqCst);
+        for (object, spelling) in named {
+            self.required[object][spelling].fetch_max(raised[&object], Ordering::SeqCst);
         }
     }
 
@@ -117,25 +162,30 @@ impl Oracle {
             2 => Mode::IfNoneMatch,
             _ => Mode::Whole,
         };
-        let wanted = self.required[object].load(Ordering::SeqCst);
+        let spelling = drawn as usize >> 48 & 1;
+        let path = path(object, spelling);
+        let wanted = self.required[object][spelling].load(Ordering::SeqCst);
         let settled = wanted > 0 && self.origin.versions[object].load(Ordering::SeqCst) == wanted;
         let etag = format!("\"v{wanted}\"");
         let accept = if drawn >> 40 & 1 == 0 { "image/avif,image/webp" } else { "image/webp" };
+        let part = PARTS[drawn as usize >> 41 & 3];
         let mut fields = vec![("accept", accept)];
         match mode {
-            Mode::Part => fields.push(("range", "bytes=1024-2047")),
+            Mode::Part => fields.push(("range", part.0)),
             Mode::IfNoneMatch => fields.push(("if-none-match", &etag)),
             Mode::Whole | Mode::Head => {}
         }
         let method = if matches!(mode, Mode::Head) { "HEAD" } else { "GET" };
-        client.send(request(method, HOST, &path(object), &fields));
+        client.send(request(method, HOST, &path, &fields));
         let Some(answer) = client.answer(method == "HEAD") else {
             *client = self.freshet.client();
             return;
         };
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.collapsed.fetch_add(u64::from(answer.cache_status().contains("collapsed")), Ordering::SeqCst);
-        match version(&answer, object, mode) {
+        let completed = answer.cache_status().contains("fwd=partial; fwd-status=206");
+        self.completed.fetch_add(u64::from(completed), Ordering::SeqCst);
+        match version(&answer, object, mode, part.1) {
             Some(got) if got >= wanted => {
                 self.counted.fetch_add(u64::from(settled), Ordering::SeqCst);
             }
@@ -145,8 +195,7 @@ impl Oracle {
             got => {
                 let cache_status = answer.cache_status();
                 self.violations.lock().unwrap().push(format!(
-                    "{} wanted {wanted}, got {got:?}: {} {cache_status} ({mode:?})",
-                    path(object),
+                    "{path} wanted {wanted}, got {got:?}: {} {cache_status} ({mode:?})",
                     answer.status
                 ));
             }
@@ -161,10 +210,14 @@ impl Oracle {
     }
 
     fn read_on(&self, reader: u64, purges: &SyncSender<u64>) {
+        self.read_while(reader, purges, || self.goes_on());
+    }
+
+    fn read_while(&self, reader: u64, purges: &SyncSender<u64>, goes_on: impl Fn() -> bool) {
         let mut client = self.freshet.client();
         let mut drawn = reader;
         let mut reads = 0;
-        while self.goes_on() {
+        while goes_on() {
             drawn = next(drawn);
             self.read(&mut client, drawn);
             reads += 1;
@@ -202,24 +255,32 @@ impl Oracle {
         assert!(errors * 100 < reads, "{errors} errors for {reads} reads");
         assert!(asked * 2 < reads, "the origin was asked {asked} times for {reads} reads");
         assert!(collapsed > 0 && not_modified > 0 && metrics.not_stored_purged.get() > 0, "it was no race");
-        wait_until("nothing is left behind", || {
-            let figures = self.freshet.app().figures();
-            (figures.fences, figures.tickets, figures.flights) == (0, 0, 0)
-                && figures.entries == figures.indexed as u64
-        });
+        self.come_to_rest();
         let mut client = self.freshet.client();
         (0..OBJECTS).for_each(|object| self.read(&mut client, (object as u64) << 3 | 2));
+        let audit = self.freshet.app().audit();
+        assert!(audit.is_clean(), "{audit:?}");
         let figures = self.freshet.app().figures();
         assert!(figures.entries < OBJECTS as u64, "the cache has no room for all: {figures:?}");
     }
 }
 
+impl Oracle {
+    fn come_to_rest(&self) {
+        wait_until("nothing is left behind", || {
+            let figures = self.freshet.app().figures();
+            (figures.fences, figures.tickets, figures.flights) == (0, 0, 0)
+                && figures.entries == figures.indexed as u64
+        });
+    }
+}
+
 /// The version that an answer tells; nothing where it is no whole answer about this object.
-fn version(answer: &Answer, object: usize, mode: Mode) -> Option<u64> {
+fn version(answer: &Answer, object: usize, mode: Mode, part_bytes: usize) -> Option<u64> {
     let etag = answer.field("etag").and_then(version_of)?;
     match (mode, answer.status) {
         (Mode::Head, 200) | (Mode::IfNoneMatch, 304) => Some(etag),
-        (Mode::Part, 206) if answer.body.len() != 1024 => None,
+        (Mode::Part, 206) if answer.body.len() != part_bytes => None,
         (Mode::Whole | Mode::IfNoneMatch, 200) | (Mode::Part, 206) => {
             (answer.complete && told(&answer.body) == Some((object, etag))).then_some(etag)
         }
@@ -235,34 +296,104 @@ fn next(last: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+impl Oracle {
+    fn new(reads_wanted: u64, time: Duration, routes: &str) -> Oracle {
+        let origin = VersionedOrigin::new(OBJECTS, manner);
+        let account = crate::support::account(&format!("http://{}", origin.address));
+        Oracle {
+            freshet: Freshet::start(&format!("[cache]\nmax_bytes = \"1MiB\"\n{routes}\n{account}")),
+            origin,
+            reads_wanted,
+            end: Instant::now() + time,
+            required: (0..OBJECTS).map(|_| Default::default()).collect(),
+            reads: AtomicU64::new(0),
+            counted: AtomicU64::new(0),
+            collapsed: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            violations: Mutex::new(Vec::new()),
+        }
+    }
+}
+
 #[test]
 fn no_read_begun_after_an_acknowledgement_gets_what_was_purged() {
     let reads_wanted = std::env::var("FRESHET_ORACLE_READS").map_or(READS, |reads| reads.parse().unwrap());
-    let origin = VersionedOrigin::new(OBJECTS, manner);
-    let account = crate::support::account(&format!("http://{}", origin.address));
-    let oracle = Oracle {
-        freshet: Freshet::start(&format!("[cache]\nmax_bytes = \"1MiB\"\n{account}")),
-        origin,
-        reads_wanted,
-        end: Instant::now() + TIME_FOR_READS * u32::try_from(reads_wanted / READS + 1).unwrap(),
-        required: (0..OBJECTS).map(|_| AtomicU64::new(0)).collect(),
-        reads: AtomicU64::new(0),
-        counted: AtomicU64::new(0),
-        collapsed: AtomicU64::new(0),
-        errors: AtomicU64::new(0),
-        violations: Mutex::new(Vec::new()),
-    };
-    let (asks, asked) = sync_channel(PURGERS);
-    let asked = Mutex::new(asked);
+    let time = TIME_FOR_READS * u32::try_from(reads_wanted / READS + 1).unwrap();
+    let oracle = Oracle::new(reads_wanted, time, "");
+    oracle.read_and_purge();
+    oracle.judge();
+}
+
+/// Reads of the run with parts.
+const READS_OF_PARTS: u64 = 4_000;
+
+#[test]
+fn no_part_outlives_a_purge_and_no_answer_is_put_together_of_two_versions() {
+    let oracle = Oracle::new(READS_OF_PARTS, TIME_FOR_READS, "[[routes]]\nhttp = \"rfc\"\n");
+    oracle.read_and_purge();
+    let violations = oracle.violations.lock().unwrap();
+    assert!(violations.is_empty(), "{violations:#?}");
+    let [reads, counted, completed] =
+        [&oracle.reads, &oracle.counted, &oracle.completed].map(|count| count.load(Ordering::SeqCst));
+    println!(
+        "{reads} reads, {counted} counted, {completed} put together; origin asked {} times",
+        oracle.origin.count()
+    );
+    assert!(counted >= READS_OF_PARTS && completed > 0, "{counted} counted, {completed} put together");
+    oracle.come_to_rest();
+    assert!(oracle.freshet.app().audit().is_clean());
+}
+
+impl Oracle {
+    /// Readers and purgers, until the readers have read enough.
+    fn read_and_purge(&self) {
+        let oracle = self;
+        let (asks, asked) = sync_channel(PURGERS);
+        let asked = Mutex::new(asked);
+        std::thread::scope(|scope| {
+            for _ in 0..PURGERS {
+                scope.spawn(|| oracle.purge_on(&asked));
+            }
+            for reader in 0..READERS {
+                let asks = asks.clone();
+                scope.spawn(move || oracle.read_on(reader, &asks));
+            }
+            drop(asks);
+        });
+    }
+}
+
+/// Purges of the storm, all together.
+const STORM: u64 = 10_000;
+const STORMERS: u64 = 4;
+
+#[test]
+fn storm_of_purges_under_load_breaks_no_promise_and_leaves_nothing_behind() {
+    let oracle = Oracle::new(u64::MAX, TIME_FOR_READS, "");
+    let (asks, _) = sync_channel(1); // The readers' own purges go nowhere.
+    let left = AtomicU64::new(STORMERS);
     std::thread::scope(|scope| {
-        for _ in 0..PURGERS {
-            scope.spawn(|| oracle.purge_on(&asked));
+        for stormer in 0..STORMERS {
+            let (oracle, left) = (&oracle, &left);
+            scope.spawn(move || {
+                let mut drawn = 1000 + stormer;
+                for _ in 0..STORM / STORMERS {
+                    drawn = next(drawn);
+                    oracle.purge(drawn);
+                }
+                left.fetch_sub(1, Ordering::SeqCst);
+            });
         }
         for reader in 0..READERS {
-            let (oracle, asks) = (&oracle, asks.clone());
-            scope.spawn(move || oracle.read_on(reader, &asks));
+            let (oracle, asks, left) = (&oracle, asks.clone(), &left);
+            scope.spawn(move || oracle.read_while(reader, &asks, || left.load(Ordering::SeqCst) > 0));
         }
-        drop(asks);
     });
-    oracle.judge();
+    let violations = oracle.violations.lock().unwrap();
+    assert!(violations.is_empty(), "{violations:#?}");
+    println!("{} reads during {STORM} purges", oracle.reads.load(Ordering::SeqCst));
+    assert!(oracle.reads.load(Ordering::SeqCst) > READERS, "the readers ran");
+    oracle.come_to_rest();
+    assert!(oracle.freshet.app().audit().is_clean());
 }

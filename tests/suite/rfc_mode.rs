@@ -1,7 +1,7 @@
 //! `http = "rfc"` row by row: the request, what the origin saw, and the answer.
 
 use crate::support::client::Answer;
-use crate::support::origin::{Gate, Origin, Step};
+use crate::support::origin::{Gate, Origin, Step, answer};
 use crate::support::table::run;
 use crate::support::{Freshet, HOST, wait_until};
 
@@ -79,15 +79,20 @@ fn an_incomplete_response_is_never_served_as_complete() {
         route http = "rfc"
         answer 206 // cache-control: max-age=60 // content-range: bytes 0-4/10 :: 01234
         GET /a // range: bytes=0-4  | GET /a // range: bytes=0-4  | 206 :: 01234
-        # Without a strong validator nothing can be combined with it.
+        # Without a strong validator nothing is combined with it: the rest is asked for, and the whole taken.
         answer 200 // cache-control: max-age=60 :: abcdefghij
-        GET /a                      | GET /a // !range            | 200 // cache-status: Freshet; fwd=partial… :: abcdefghij
+        GET /a                      | GET /a // range: bytes=5- // !if-range | 200 // cache-status: Freshet; fwd=partial… :: abcdefghij
         answer 206 // cache-control: max-age=60 // content-range: bytes 0-4/10 // etag: "a" :: 01234
         GET /b // range: bytes=0-4  | GET /b // range: bytes=0-4  | 206
         answer 200 :: ten-bytes!
         HEAD /b                     | HEAD /b                     | 200
         answer 503 :: down
         GET /b                      | GET /b                      | 503 :: down
+        answer hang up
+        GET /b                      | GET /b                      | 502
+        GET /b // range: bytes=5-6  | GET /b                      | 502
+        GET /b // range: bytes=1-2  | -                           | 206 :: 12
+        answer 503 :: down
         clock 61
         GET /b // range: bytes=0-4  | GET /b                      | 503 :: down
         # One that was not asked for is no answer; one without its place is passed on and not stored.
@@ -99,6 +104,27 @@ fn an_incomplete_response_is_never_served_as_complete() {
         GET /d // range: bytes=4-9  | GET /d // range: bytes=4-9  | 206 // cache-status: Freshet; fwd=uri-miss; fwd-status=206; detail=part :: 01234
         GET /d // range: bytes=4-9  | GET /d // range: bytes=4-9  | 206
     "#);
+}
+
+#[test]
+fn a_part_without_a_strong_validator_is_not_completed_by_the_rest() {
+    let origin = Origin::new(|seen| {
+        let part = |place| [("cache-control", "max-age=60"), ("content-range", place)];
+        let bytes = match seen.field("range") {
+            Some("bytes=0-4") => answer("206 Partial Content", &part("bytes 0-4/10"), "01234"),
+            Some(_) => answer("206 Partial Content", &part("bytes 5-9/10"), "fghij"),
+            None => answer("200 OK", &[("cache-control", "max-age=60")], "abcdefghij"),
+        };
+        vec![Step::Send(bytes)]
+    });
+    let freshet = Freshet::with(&origin, "[[routes]]\nhttp = \"rfc\"\n");
+    freshet.get_with("/a", &[("range", "bytes=0-4")]);
+    for _ in 0..2 {
+        let whole = freshet.get("/a");
+        assert_eq!((whole.status, whole.text()), (200, "abcdefghij".into()));
+    }
+    let asked: Vec<_> = origin.seen().iter().map(|seen| seen.field("range").map(str::to_owned)).collect();
+    assert_eq!(asked, [Some("bytes=0-4".into()), Some("bytes=5-".into()), None]);
 }
 
 #[test]
@@ -126,11 +152,11 @@ fn parts_of_one_strong_validator_are_combined() {
 
 #[test]
 fn what_is_not_a_part_of_the_same_is_asked_for_anew() {
-    // Another version, which the origin sends whole.
     run(r#"
         route http = "rfc"
         answer 206 // cache-control: max-age=60 // content-range: bytes 0-4/10 // etag: "a" :: 01234
         GET /a // range: bytes=0-4 | GET /a | 206 :: 01234
+        # Another version, which the origin sends whole.
         answer 200 // cache-control: max-age=60 // etag: "b" :: abcdefghij
         GET /a                     | GET /a // range: bytes=5- | 200 :: abcdefghij
         GET /a // range: bytes=0-4 | - | 206 // etag: "b" :: abcde

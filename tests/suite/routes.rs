@@ -113,6 +113,9 @@ fn request_directives_count_where_a_route_says_so_and_nowhere_else() {
         HEAD /c // cache-control: no-store      | HEAD /c | 200 // content-length: 5 // cache-status: Freshet; fwd=bypass…
         GET /c                                  | GET /c | 200 // cache-status: Freshet; fwd=uri-miss…
         clock 70
+        answer hang up
+        GET /a // cache-control: stale-if-error=60 | GET /a | 200 // cache-status: Freshet; hit; ttl=-10; detail=incomplete :: body
+        GET /a // cache-control: stale-if-error=5  | GET /a | 502
         GET /a // cache-control: only-if-cached | - | 504
         answer 503 :: down
         GET /a // cache-control: max-stale=5    | GET /a | 503
@@ -340,4 +343,21 @@ fn request_is_named_in_the_log() {
     let failed = client.request("GET", crate::support::HOST, "/a.png", &[("x-request-id", "trace-me-7")]);
     assert_eq!(failed.status, 502);
     wait_until("the log names it", || binary.log().contains("\"request\":\"trace-me-7\""));
+}
+
+#[test]
+fn client_for_whom_there_is_no_place_is_told_so_and_closed() {
+    let origin = Origin::new(|_| crate::support::origin::image("body"));
+    let freshet = Freshet::with(&origin, "[proxy]\nconnections_max = 1\n");
+    let mut first = freshet.client();
+    assert_eq!(first.request("GET", crate::support::HOST, "/a.png", &[]).status, 200);
+    let mut second = freshet.client();
+    let refused = second.answer(false).unwrap();
+    assert_eq!((refused.status, refused.field("cache-control")), (503, Some("no-store")));
+    assert_eq!(refused.cache_status(), "Freshet; detail=connections-max");
+    assert!(second.is_closed());
+    assert!(
+        first.request("GET", crate::support::HOST, "/a.png", &[]).is_hit(),
+        "the first one has its place still"
+    );
 }

@@ -268,3 +268,37 @@ fn flights_and_tickets_are_gone_when_all_is_answered() {
     let figures = freshet.app().figures();
     assert_eq!((figures.entries, figures.indexed), (50, 50));
 }
+
+#[test]
+fn request_waits_for_anothers_fetch_no_longer_than_an_origin_may_take() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::new(move |seen| match &*seen.target {
+        "/slow.png" => vec![
+            head(10),
+            Step::Send(b"01234".into()),
+            Step::Pause(held.clone()),
+            Step::Send(b"56789".into()),
+        ],
+        _ => image("body"),
+    });
+    // One connection, and it is taken: the next fetch stands in the queue for it, and lands nowhere.
+    let freshet = Arc::new(Freshet::with(
+        &origin,
+        "[fetch]\nconnections_max = 1\nfirst_byte_timeout = \"200ms\"\nidle_timeout = \"10s\"\n",
+    ));
+    let get = |target: &'static str| {
+        let freshet = freshet.clone();
+        std::thread::spawn(move || freshet.get(target).text())
+    };
+    let slow = get("/slow.png");
+    gate.wait_for(1);
+    let leader = get("/a.png");
+    wait_until("the second fetch is begun", || freshet.app().metrics().fetches.get() == 2);
+    let follower = get("/a.png");
+    wait_until("it is joined", || freshet.app().metrics().joined.get() == 1);
+    wait_until("the follower asks on its own", || freshet.app().metrics().fetches.get() == 3);
+    gate.open();
+    assert_eq!(slow.join().unwrap(), "0123456789");
+    assert_eq!((leader.join().unwrap(), follower.join().unwrap()), ("body".into(), "body".into()));
+}

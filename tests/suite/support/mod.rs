@@ -67,8 +67,12 @@ impl Freshet {
     }
 
     pub fn purge_as(&self, key: &str, url: &str) -> Answer {
-        let body = format!("{{\"url\": {}}}", serde_json::Value::from(url));
-        self.admin("POST", "/v1/files/purge", key, &body)
+        self.purge_by(key, &serde_json::json!({ "url": url }))
+    }
+
+    /// Purges what the members of the body name.
+    pub fn purge_by(&self, key: &str, members: &serde_json::Value) -> Answer {
+        self.admin("POST", "/v1/files/purge", key, &members.to_string())
     }
 
     /// A call of the admin listener.
@@ -87,7 +91,12 @@ impl Freshet {
 
     /// Purges, expects it to be accepted, and waits until it is complete.
     pub fn purge_and_wait(&self, url: &str) {
-        let accepted = self.purge(url);
+        self.purge_by_and_wait(&serde_json::json!({ "url": url }));
+    }
+
+    /// The same for what the members of the body name.
+    pub fn purge_by_and_wait(&self, members: &serde_json::Value) {
+        let accepted = self.purge_by(KEY, members);
         assert_eq!(accepted.status, 201, "{}", accepted.text());
         let body: serde_json::Value = serde_json::from_slice(&accepted.body).unwrap();
         let path = format!("/v1/files/purge/{}", body["requestId"].as_str().unwrap());
