@@ -11,8 +11,9 @@
 //!
 //! `fence.rs` has the first half of the discipline, of what `span.rs` names; `store.rs` the per-key step, over
 //! `map.rs`; `flight.rs` the sharing; `index.rs` the orders that a sweep follows; `variant.rs` and `fields.rs` what
-//! is stored; `markers.rs` what does not wait; `audit.rs` looks for what must not be there. All of them share
-//! state by the types of `sync.rs` alone, and `models/` explores them under other ones.
+//! is stored; `markers.rs` what does not wait; `audit.rs` looks for what must not be there, and `parts.rs` lets a
+//! bench have a part alone. All of them share state by the types of `sync.rs` alone, and `models/` explores them
+//! under other ones.
 
 mod audit;
 mod discipline;
@@ -30,6 +31,8 @@ mod markers;
 mod model;
 #[cfg(test)]
 mod models;
+#[doc(hidden)]
+pub mod parts;
 #[cfg(test)]
 mod races;
 mod span;

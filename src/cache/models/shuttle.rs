@@ -347,7 +347,6 @@ fn head(fill: &Fill) -> Arc<Head> {
         bytes: None,
         part: None,
         selection: fill.selection.clone(),
-        validators: fill.validators.clone(),
         age: 0,
         ttl: None,
         stored: true,
