@@ -76,7 +76,6 @@ fn fill(cache: &Cache, key: &freshet::key::Key, response: &HeaderMap, piece: &By
         fields: plan.fields.clone(),
         bytes: Some(piece.len() as u64),
         selection: plan.selection.clone(),
-        validators: plan.validators.clone(),
         age: 0,
         ttl: None,
         withheld: HeaderMap::new(),

@@ -145,7 +145,6 @@ pub fn head(fill: &semantics::Fill, stored: bool) -> Arc<Head> {
         fields: fill.fields.clone(),
         bytes: None,
         selection: fill.selection.clone(),
-        validators: fill.validators.clone(),
         age: 0,
         ttl: None,
         withheld: HeaderMap::new(),

@@ -2,7 +2,7 @@
 //!
 //! Each key has a version, raised before a purge that names it and required of every request that begins after
 //! the purge has returned. Requests look up, join, fetch (the version is read after the ticket, as an origin
-//! would), renew and commit; the sweeper runs; the store is so small that it evicts. The machine's own
+//! would), supersede, renew and commit; the sweeper runs; the store is so small that it evicts. The machine's own
 //! preemption finds the windows: more threads than cores, and every purge is a chance. What it finds it does not
 //! find in every run; `FRESHET_RACES_REQUESTS=4000000` makes ten runs of one.
 //!
@@ -117,6 +117,13 @@ impl Races {
         let version = self.versions[at].load(Ordering::SeqCst).to_string();
         if random.one_in(4) {
             std::thread::yield_now(); // Under way for a while.
+        }
+        if random.one_in(16) {
+            // As the answer to an unsafe method would.
+            match self.cache.supersede(lead) {
+                Some((superseding, _)) => lead = superseding,
+                None => return,
+            }
         }
         if let Some(base) = base.as_ref().filter(|_| random.one_in(8)) {
             self.cache.discard(&lead, base);

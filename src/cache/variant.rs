@@ -234,7 +234,12 @@ impl Variant {
 
     /// Whether it answers a request with these fields.
     pub fn selects(&self, request: &HeaderMap) -> bool {
-        self.rare.as_ref().is_none_or(|rare| rare.selection.matches(request))
+        self.selects_by(|| request)
+    }
+
+    /// The same for fields that are made when they are needed: many responses answer every request.
+    pub fn selects_by<'a>(&self, request: impl FnOnce() -> &'a HeaderMap) -> bool {
+        self.rare.as_ref().is_none_or(|rare| rare.selection.matches(request()))
     }
 
     /// Whether it answers the same requests as the other: then one replaces the other.

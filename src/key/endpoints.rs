@@ -111,13 +111,9 @@ impl Endpoints {
         endpoints
     }
 
-    /// The key of a request: path and query as its target had them, without `?` and fragment.
-    pub fn locate(
-        &self,
-        authority: &Authority,
-        path: &str,
-        query: Option<&str>,
-    ) -> Result<Located, KeyError> {
+    /// The key of a request to a host, by its canonical spelling: path and query as its target had them, without
+    /// `?` and fragment.
+    pub fn locate(&self, authority: &str, path: &str, query: Option<&str>) -> Result<Located, KeyError> {
         if path.len() + query.map_or(0, |query| query.len() + 1) > TARGET_BYTES_MAX {
             return Err(KeyError::TooLong);
         }
@@ -129,7 +125,7 @@ impl Endpoints {
     /// Takes every URL that a key can be printed as, which may be longer than the target that made the key.
     pub fn parse_url(&self, url: &str) -> Result<Located, KeyError> {
         let (authority, path, query) = split_url(url)?;
-        self.resolve(&authority, path, query, Extent::Url).map(Resolved::located)
+        self.resolve(authority.as_str(), path, query, Extent::Url).map(Resolved::located)
     }
 
     /// The beginning of the keys of all URLs that begin with `text`, and the account that they belong to.
@@ -142,7 +138,7 @@ impl Endpoints {
         if matches!(query.unwrap_or(path).as_bytes(), [.., b'%'] | [.., b'%', _]) {
             return Err(KeyError::BrokenEscape);
         }
-        let resolved = self.resolve(&authority, path, query, Extent::Prefix)?;
+        let resolved = self.resolve(authority.as_str(), path, query, Extent::Prefix)?;
         Ok((resolved.account, KeyPrefix(resolved.text)))
     }
 
@@ -180,7 +176,7 @@ impl Endpoints {
     /// The account of a URL or of a prefix, its route, and the canonical text.
     fn resolve(
         &self,
-        authority: &Authority,
+        authority: &str,
         path: &str,
         query: Option<&str>,
         extent: Extent,
@@ -296,6 +292,10 @@ impl Host {
         for depth in 1..=self.depth_max {
             let Some(segment) = path.get(end + 1..) else { break };
             end += 1 + segment.find('/').unwrap_or(segment.len());
+            if let Some(account) = self.paths.get(&path[..end]) {
+                found = Some(Match { account: *account, end, depth });
+                continue;
+            }
             // Not canonical and not to be made so: no endpoint. Its owner, if there is one, names the rule.
             let Ok(head) = canonical::path(&path[..end]) else { break };
             if let Some(account) = self.paths.get(&*head) {

@@ -14,10 +14,12 @@ use super::fill::{Fill, HandedOver, tags};
 use super::origin::{Framing, OriginBody};
 use crate::cache::{Body, Failure, Head, Landing};
 use crate::clock::Moment;
-use crate::semantics::conditional::Validators;
 use crate::semantics::storable::NotStorable;
 use crate::semantics::vary::Selection;
 use crate::semantics::{self, RequestFacts, fields};
+
+/// Why a body is not stored that is longer than `cache.object_max_bytes`.
+pub const TOO_LARGE: &str = "too-large";
 
 /// What streams to the flight's readers beside what the origin sends, and what becomes of it.
 pub struct Course {
@@ -51,7 +53,6 @@ impl Fill {
             bytes,
             part: fill.part.clone(),
             selection: fill.selection.clone(),
-            validators: fill.validators.clone(),
             age: fill.freshness.age(Duration::ZERO),
             ttl: Some(fill.freshness.ttl(Duration::ZERO)),
             stored: true,
@@ -71,7 +72,7 @@ impl Fill {
         let length = self.length(&response);
         match planned {
             Ok(_) if length.is_some_and(|bytes| bytes > self.proxy.object_bytes_max) => {
-                self.hand_over(response, "too-large");
+                self.hand_over(response, TOO_LARGE);
             }
             // One that has another length than its place in the whole.
             Ok(semantics::Fill { part: Some(part), .. })
@@ -93,7 +94,6 @@ impl Fill {
                 let head = Head {
                     status,
                     origin_status: status,
-                    validators: Validators::read(&fields, wall),
                     fields,
                     withheld: HeaderMap::new(),
                     bytes: length,
@@ -112,7 +112,8 @@ impl Fill {
 
     /// What can't be shared goes to the client that led, and the others go to the origin on their own.
     fn hand_over(mut self, response: Response<OriginBody>, reason: &'static str) {
-        tracing::debug!(key = %self.lead.key(), status = %response.status(), reason, "not stored");
+        let (request, status) = (self.errand.request(), response.status());
+        tracing::debug!(key = %self.lead.key(), request, %status, reason, "not stored");
         let replaces = matches!(response.status().as_u16(), 200..=299 | 404 | 410);
         if let Some(base) = self.base.as_ref().filter(|_| replaces) {
             // The origin has something else there now: what is stored answers nobody any more.

@@ -40,6 +40,13 @@ pub struct Errand {
     pub interim: Option<Offers>,
 }
 
+impl Errand {
+    /// The request's name, for the log.
+    pub fn request(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+}
+
 /// A response that can't be shared, and why it is not stored.
 pub struct HandedOver {
     /// The response.
@@ -240,7 +247,8 @@ impl Fill {
                 variant
             }
             Renewal::Spent { fields, reason } => {
-                tracing::debug!(key = %self.lead.key(), reason = reason.as_str(), "not stored again");
+                let (request, reason) = (self.errand.request(), reason.as_str());
+                tracing::debug!(key = %self.lead.key(), request, reason, "not stored again");
                 self.proxy.cache.discard(&self.lead, base);
                 Arc::new(self.proxy.cache.with_fields(base, &fields))
             }

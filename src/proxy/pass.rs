@@ -101,7 +101,7 @@ impl Proxy {
                     site,
                     policy,
                     client: parts.headers,
-                    forwarded,
+                    forwarded: forwarded.into(),
                     wanted: RequestDirectives::default(),
                     request_id,
                     interim: None,

@@ -8,6 +8,8 @@
 //! parts, answers to HEAD, and 304s by their entity tags. The origin is slow for some objects (0, 5 and 30 ms),
 //! lifetimes are short and the clock runs, so that revalidations, renewals and stale answers happen; several
 //! readers ask for one hot object, so that they share fetches; and the cache is too small for all objects.
+//! Another run has a route with `http = "rfc"`, where parts are stored and completed, and an origin that changes
+//! unannounced too: no answer may tell of two versions.
 //!
 //! `FRESHET_ORACLE_READS=200000` reads more than the normal run does. What counts is a read of an object that
 //! was purged at least once, begun after the acknowledgement of its newest purge.
@@ -34,6 +36,8 @@ const READERS: u64 = 12;
 const PURGERS: usize = 2;
 /// One purge to so many reads.
 const READS_PER_PURGE: u64 = 24;
+/// One change that nobody purges to so many reads, where there are any.
+const READS_PER_CHANGE: u64 = 16;
 /// What the clock gains with each read of the first reader: lifetimes end now and then.
 const TIME_PER_READ: Duration = Duration::from_millis(8);
 
@@ -101,6 +105,8 @@ struct Oracle {
     origin: VersionedOrigin,
     reads_wanted: u64,
     end: Instant,
+    /// Whether the origin also changes what nobody purges.
+    changes_unannounced: bool,
     /// The version that every answer to a request begun now must have, at least, by object and spelling.
     required: Vec<[AtomicU64; SPELLINGS]>,
     reads: AtomicU64,
@@ -227,6 +233,9 @@ impl Oracle {
             if reader == 0 {
                 self.freshet.clock.advance(TIME_PER_READ);
             }
+            if self.changes_unannounced && reads % READS_PER_CHANGE == 0 {
+                self.origin.versions[drawn as usize % HOT].fetch_add(1, Ordering::SeqCst);
+            }
         }
     }
 
@@ -305,6 +314,7 @@ impl Oracle {
             origin,
             reads_wanted,
             end: Instant::now() + time,
+            changes_unannounced: !routes.is_empty(),
             required: (0..OBJECTS).map(|_| Default::default()).collect(),
             reads: AtomicU64::new(0),
             counted: AtomicU64::new(0),

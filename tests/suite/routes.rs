@@ -51,6 +51,26 @@ fn lifetimes_of_a_route_bound_what_the_origin_states() {
 }
 
 #[test]
+fn errors_that_state_no_lifetime_have_the_routes_short_one_with_rfc_too() {
+    run(r#"
+        route http = "rfc"
+        route lifetimes = { negative = "5s" }
+        answer 503 :: down
+        GET /a | GET /a | 503 // cache-status: Freshet; fwd=uri-miss; fwd-status=503; stored; ttl=5
+        GET /a | -      | 503 // cache-status: Freshet; hit; ttl=5
+        answer 404 // cache-control: max-age=60 :: gone
+        GET /b | GET /b | 404 // cache-status: Freshet; fwd=uri-miss; fwd-status=404; stored; ttl=60
+        answer 400 :: no
+        GET /c | GET /c | 400 // cache-status: Freshet; fwd=uri-miss; fwd-status=400; detail=no-freshness
+        answer 503 // cache-control: no-store :: down
+        GET /d | GET /d | 503 // cache-status: Freshet; fwd=uri-miss; fwd-status=503; detail=no-store
+        clock 6
+        answer 200 // cache-control: max-age=60 :: up
+        GET /a | GET /a | 200 :: up
+    "#);
+}
+
+#[test]
 fn grace_stands_in_while_the_origin_is_down_and_not_where_the_origin_forbids_it() {
     run(r#"
         route grace = "1h"
