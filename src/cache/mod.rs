@@ -16,6 +16,8 @@
 
 mod audit;
 mod discipline;
+#[cfg(test)]
+mod drift;
 mod fence;
 #[cfg(test)]
 mod fence_tests;
@@ -26,6 +28,8 @@ mod map;
 mod markers;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod models;
 #[cfg(test)]
 mod races;
 mod span;
