@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use ahash::RandomState;
 
 use super::canonical::{self, PATH, QUERY};
-use super::{Key, KeyError, KeyPrefix};
+use super::{Key, KeyError, KeyPrefix, spare};
 use crate::config::{Account, Authority, Parameter, Route, UrlEndpoint, Urls};
 use crate::limits::{KEY_BYTES_MAX, TARGET_BYTES_MAX};
 
@@ -75,7 +75,7 @@ pub struct Located {
 struct Resolved {
     account: usize,
     route: Option<usize>,
-    text: Box<str>,
+    text: String,
 }
 
 impl Endpoints {
@@ -139,7 +139,7 @@ impl Endpoints {
             return Err(KeyError::BrokenEscape);
         }
         let resolved = self.resolve(authority.as_str(), path, query, Extent::Prefix)?;
-        Ok((resolved.account, KeyPrefix(resolved.text)))
+        Ok((resolved.account, KeyPrefix(resolved.text.into())))
     }
 
     /// The URL of a key: below its account's canonical endpoint, or below the first alias that leads back to
@@ -230,7 +230,7 @@ impl Resolved {
 /// A key or a prefix less the parameters that its route ignores. The last parameter of a prefix may go on: where
 /// it may become an ignored one, the prefix ends before it, which covers more than was written and never less.
 /// A canonical query that is empty then is dropped, as one that was empty from the start.
-fn without_parameters(text: Box<str>, ignored: &[Parameter], extent: Extent, urls: Urls) -> Box<str> {
+fn without_parameters(text: String, ignored: &[Parameter], extent: Extent, urls: Urls) -> String {
     let (path, Some(query)) = super::split_query(&text) else { return text };
     if ignored.is_empty() {
         return text;
@@ -254,22 +254,23 @@ fn without_parameters(text: Box<str>, ignored: &[Parameter], extent: Extent, url
     if urls == Urls::Canonical && out.len() == path.len() + 1 {
         out.pop();
     }
-    out.into_boxed_str()
+    out
 }
 
 impl Owner {
-    /// The text of a key or of a prefix. Allocates once where nothing has to be escaped.
-    fn text(&self, path: &str, query: Option<&str>) -> Result<Box<str>, KeyError> {
+    /// The text of a key or of a prefix. Allocates once where nothing has to be escaped, and not at all where the
+    /// thread has a spare text.
+    fn text(&self, path: &str, query: Option<&str>) -> Result<String, KeyError> {
         let query = query.filter(|query| !query.is_empty() || self.urls == Urls::Opaque);
         let length = self.id.len() + path.len() + query.map_or(0, |query| query.len() + 1);
-        let mut out = String::with_capacity(length);
+        let mut out = spare::take(length);
         out.push_str(&self.id);
         canonical::write(path, &PATH, self.urls, &mut out)?;
         if let Some(query) = query {
             out.push('?');
             canonical::write(query, &QUERY, self.urls, &mut out)?;
         }
-        if out.len() > KEY_BYTES_MAX { Err(KeyError::TooLong) } else { Ok(out.into_boxed_str()) }
+        if out.len() > KEY_BYTES_MAX { Err(KeyError::TooLong) } else { Ok(out) }
     }
 }
 

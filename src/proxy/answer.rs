@@ -146,7 +146,7 @@ impl Proxy {
             Some(validators) => self.ranged(whole, &request, &validators, now, body),
             None => at_hand(whole, body),
         };
-        reply::stamp(&mut fields, age, &cache_status);
+        reply::stamp(&mut fields, age, &cache_status, asked.request_id);
         fields::tell(&mut fields, status, asked.policy);
         reply::new(status, fields, body)
     }

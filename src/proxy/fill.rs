@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::arrival::Course;
 use super::interim::Offers;
 use super::origin::OriginBody;
+use super::request_id::RequestName;
 use super::{Proxy, Site};
 use crate::cache::{Body, Commit, Failure, Landing, Lead, Lookup, Variant};
 use crate::clock::Moment;
@@ -35,7 +36,7 @@ pub struct Errand {
     /// What the client asks of a cache, where the route honours it.
     pub wanted: RequestDirectives,
     /// The name of the request that led.
-    pub request_id: HeaderValue,
+    pub request_id: RequestName,
     /// Where interim responses go: to the client that led.
     pub interim: Option<Offers>,
 }
@@ -43,7 +44,7 @@ pub struct Errand {
 impl Errand {
     /// The request's name, for the log.
     pub fn request(&self) -> &str {
-        self.request_id.to_str().unwrap_or_default()
+        self.request_id.as_str()
     }
 }
 
@@ -343,7 +344,7 @@ mod tests {
                 site: site.clone(),
                 policy: policy.clone(),
                 wanted: RequestDirectives::default(),
-                request_id: HeaderValue::from_static("test"),
+                request_id: crate::proxy::RequestIds::new("test").name(&HeaderMap::new()),
                 interim: None,
             };
             Fill::new(proxy.clone(), errand, lead, handed_over)

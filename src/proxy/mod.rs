@@ -40,7 +40,7 @@ use crate::telemetry::Metrics;
 use body::RequestBody;
 use origin::{Ask, Origin, OriginBody};
 use refreshes::Refreshes;
-use request_id::RequestIds;
+use request_id::{RequestIds, RequestName};
 use routes::Routes;
 
 /// What every request of the data plane shares.
@@ -117,12 +117,12 @@ impl Proxy {
         &self,
         site: &Site,
         ask: Ask,
-        request_id: &HeaderValue,
+        request_id: &RequestName,
     ) -> Result<Response<OriginBody>, Failure> {
         self.metrics.fetches.increment();
         let exchanged = site.origin.exchange(ask, RequestBody::Empty).await;
         if let Err(failure) = &exchanged {
-            let request = request_id.to_str().unwrap_or_default();
+            let request = request_id.as_str();
             let failure = failure.as_str();
             tracing::warn!(account = %site.id, request, failure, "the origin gave no usable answer");
         }

@@ -6,8 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Version};
+use http::{HeaderMap, Method, Request, Version, header};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -17,6 +16,7 @@ use super::arrival::TOO_LARGE;
 use super::fill::{Errand, Fill, HandedOver};
 use super::interim::{self, Interim, Offers, Open};
 use super::reply::{self, Reply};
+use super::request_id::RequestName;
 use super::{Proxy, Site, gate};
 use crate::cache::{Cache, Failure, Join, Landing, Lead, Lookup, Variant};
 use crate::clock::Clock;
@@ -44,7 +44,7 @@ pub struct Asked<'a> {
     /// What the client asks of a cache, where the route honours it.
     pub wanted: RequestDirectives,
     /// Its name.
-    pub request_id: &'a HeaderValue,
+    pub request_id: &'a RequestName,
     /// Where interim responses go.
     pub interim: Option<Interim>,
 }
@@ -101,7 +101,9 @@ impl Proxy {
         let interim = Some(interim).filter(|_| request.version() >= Version::HTTP_11);
         let request_id = self.request_ids.name(request.headers());
         let (mut reply, outcome) = self.serve(request, &request_id, interim).await;
-        reply::name(&mut reply, &request_id);
+        if outcome != Outcome::Hit {
+            reply::name(&mut reply, &request_id); // A hit's is made with its other values.
+        }
         self.metrics.requests.increment();
         match outcome {
             Outcome::Hit => self.metrics.hits.increment(),
@@ -109,7 +111,7 @@ impl Proxy {
             Outcome::Pass => self.metrics.passes.increment(),
             Outcome::Error => {
                 self.metrics.errors.increment();
-                let (status, id) = (reply.status(), request_id.to_str().unwrap_or_default());
+                let (status, id) = (reply.status(), request_id.as_str());
                 tracing::debug!(request = id, %status, "answered by an error");
             }
         }
@@ -119,7 +121,7 @@ impl Proxy {
     async fn serve(
         self: &Arc<Proxy>,
         request: Request<Incoming>,
-        request_id: &HeaderValue,
+        request_id: &RequestName,
         interim: Option<Interim>,
     ) -> (Reply, Outcome) {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
@@ -149,7 +151,9 @@ impl Proxy {
                     request_id,
                     interim,
                 };
-                self.cached(&asked).await
+                let answered = self.cached(&asked).await;
+                asked.key.recycle();
+                answered
             }
             ref method if route.passes(method) => {
                 self.pass(request, located.key, site, &route.policy, request_id, interim).await
@@ -212,7 +216,7 @@ impl Proxy {
             site: asked.site.clone(),
             policy: asked.policy.clone(),
             wanted,
-            request_id: asked.request_id.clone(),
+            request_id: *asked.request_id,
             interim,
         };
         // A task of its own, so that a client that leaves ends no fetch that is to be stored.

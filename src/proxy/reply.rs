@@ -12,8 +12,9 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ReplyBody;
 use super::gate::Refusal;
-use super::request_id::X_REQUEST_ID;
+use super::request_id::{RequestName, X_REQUEST_ID};
 use crate::cache::Failure;
+use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::semantics::cache_status::CacheStatus;
 
 /// An answer on its way to a client.
@@ -79,8 +80,8 @@ pub fn only_if_cached() -> Reply {
     ours(StatusCode::GATEWAY_TIMEOUT, "only-if-cached", message.to_owned())
 }
 
-/// Adds Age and Cache-Status to the fields of an answer: both are slices of one block.
-pub fn stamp(fields: &mut HeaderMap, age: Option<u64>, cache_status: &CacheStatus) {
+/// Adds Age, Cache-Status and the request's name to the fields of an answer: all are slices of one block.
+pub fn stamp(fields: &mut HeaderMap, age: Option<u64>, cache_status: &CacheStatus, request_id: &RequestName) {
     let mut text = Text::new();
     let mut part = |written: std::fmt::Arguments<'_>| {
         let from = text.length;
@@ -88,6 +89,7 @@ pub fn stamp(fields: &mut HeaderMap, age: Option<u64>, cache_status: &CacheStatu
     };
     let age = age.map(|age| part(format_args!("{age}")));
     let status = part(format_args!("{cache_status}"));
+    let name = part(format_args!("{}", request_id.as_str()));
     let block = Bytes::from_owner(text);
     let value = |place: Option<Range<usize>>| {
         let place = place.expect("a number and the tokens of CacheStatus fit, see TEXT_BYTES");
@@ -95,10 +97,11 @@ pub fn stamp(fields: &mut HeaderMap, age: Option<u64>, cache_status: &CacheStatu
     };
     fields.extend(age.map(|age| (header::AGE, value(age))));
     fields.append(CACHE_STATUS, value(status));
+    fields.insert(X_REQUEST_ID, value(name));
 }
 
-/// Room for an age and a Cache-Status, whose parts are numbers and the names of closed enums.
-const TEXT_BYTES: usize = 256;
+/// Room for an age, a Cache-Status, whose parts are numbers and the names of closed enums, and a request's name.
+const TEXT_BYTES: usize = 192 + REQUEST_ID_BYTES_MAX;
 
 /// A short text, written in place.
 struct Text {
@@ -129,11 +132,9 @@ impl AsRef<[u8]> for Text {
 }
 
 /// Names the request in its answer, and in the body of an error of ours.
-pub fn name(reply: &mut Reply, request_id: &HeaderValue) {
-    reply.headers_mut().insert(X_REQUEST_ID, request_id.clone());
-    if let Ok(request_id) = request_id.to_str() {
-        reply.body_mut().add_line(&format!("Request: {request_id}\n"));
-    }
+pub fn name(reply: &mut Reply, request_id: &RequestName) {
+    reply.headers_mut().insert(X_REQUEST_ID, request_id.value());
+    reply.body_mut().add_line(&format!("Request: {}\n", request_id.as_str()));
 }
 
 /// The answer to `OPTIONS *`: what the server as a whole takes (RFC 9110 §9.3.7).
