@@ -164,6 +164,6 @@ const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
-const _: () = assert!(KEY_BYTES_MAX < u16::MAX as usize);
+const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);
 const _: () = assert!(DEMO_BODY_BYTES_MAX as u64 <= DEMO_SOURCE_BYTES_MAX);

@@ -157,6 +157,11 @@ pub fn text(body: &Body) -> String {
     body.pieces().iter().map(|piece| String::from_utf8_lossy(piece)).collect()
 }
 
+/// The number that a body of one piece spells.
+pub fn digits(pieces: &[Bytes]) -> u64 {
+    std::str::from_utf8(&pieces[0]).unwrap().parse().unwrap()
+}
+
 /// What a flight's landing is now, if it has landed.
 pub fn landing(reader: &Reader) -> Option<Landing> {
     match std::pin::pin!(reader.landing()).poll(&mut Context::from_waker(Waker::noop())) {

@@ -1,11 +1,11 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
-//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs` (its connections:
-//! `origin_connection.rs`), and `arrival.rs` streams and stores what
-//! comes; `refreshes.rs` keeps refreshes apart. HEAD goes by `head.rs`, other methods by `pass.rs`. `answer.rs` and
-//! `reply.rs` make answers, `body.rs` carries bodies, `interim.rs` what comes before an answer, `request_id.rs`
-//! names requests. Meets the control plane in `cache` alone.
+//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs`, whose connections are those of
+//! `origin_connection.rs`, and `arrival.rs` streams and stores what comes; `refreshes.rs` keeps refreshes apart.
+//! HEAD goes by `head.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
+//! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in
+//! `cache` alone.
 
 mod answer;
 mod arrival;

@@ -6,7 +6,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use http::{HeaderMap, Method, Request, Version, header};
+use http::header;
+use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
