@@ -18,6 +18,7 @@ use super::origin::OriginBody;
 use super::pipeline::Asked;
 use super::reply::{self, Reply};
 use crate::cache::{Body, Head, Reader, Variant};
+use crate::clock::Moment;
 use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
 use crate::semantics::conditional::{self, Answer, Validators};
 use crate::semantics::range::{self, Part, Selected};
@@ -40,34 +41,37 @@ pub struct Whole<'a> {
 impl Proxy {
     pub(super) fn hit(
         &self,
-        asked: &Asked<'_>,
+        asked: &Asked,
         variant: &Arc<Variant>,
+        now: Moment,
         detail: Option<&'static str>,
     ) -> Reply {
-        let ttl = Some(self.ttl(variant));
-        self.answer_from(asked, variant, CacheStatus { outcome: Handled::Hit, ttl, detail })
+        let ttl = Some(variant.freshness(now).ttl(variant.age_at(now)));
+        self.answer_from(asked, variant, now, CacheStatus { outcome: Handled::Hit, ttl, detail })
     }
 
     pub(super) fn renewed(
         &self,
-        asked: &Asked<'_>,
+        asked: &Asked,
         variant: &Arc<Variant>,
         reason: Forwarded,
         collapsed: bool,
     ) -> Reply {
         let status = Some(StatusCode::NOT_MODIFIED);
         let outcome = Handled::Forwarded { reason, status, stored: true, collapsed };
-        let ttl = Some(self.ttl(variant));
-        self.answer_from(asked, variant, CacheStatus { outcome, ttl, detail: None })
-    }
-
-    fn ttl(&self, variant: &Variant) -> i64 {
         let now = self.cache.now();
-        variant.freshness(now).ttl(variant.age_at(now))
+        let ttl = Some(variant.freshness(now).ttl(variant.age_at(now)));
+        self.answer_from(asked, variant, now, CacheStatus { outcome, ttl, detail: None })
     }
 
     /// An answer from a stored response that has what is asked for.
-    fn answer_from(&self, asked: &Asked<'_>, variant: &Arc<Variant>, cache_status: CacheStatus) -> Reply {
+    fn answer_from(
+        &self,
+        asked: &Asked,
+        variant: &Arc<Variant>,
+        now: Moment,
+        cache_status: CacheStatus,
+    ) -> Reply {
         let body = variant.body();
         let whole = Whole {
             status: variant.status(),
@@ -76,7 +80,6 @@ impl Proxy {
             part: body.part(),
             stored: Some(body),
         };
-        let now = self.cache.now();
         let age = variant.freshness(now).age(variant.age_at(now));
         self.answer_of(whole, asked, Some(age), cache_status, |range| {
             ReplyBody::stored(body.clone(), range.unwrap_or(0..body.bytes()))
@@ -86,7 +89,7 @@ impl Proxy {
     /// An answer from a response whose body is still arriving.
     pub(super) fn shared(
         &self,
-        asked: &Asked<'_>,
+        asked: &Asked,
         head: &Head,
         reader: Reader,
         reason: Forwarded,
@@ -121,7 +124,7 @@ impl Proxy {
     pub(super) fn answer_of(
         &self,
         whole: Whole<'_>,
-        asked: &Asked<'_>,
+        asked: &Asked,
         age: Option<u64>,
         cache_status: CacheStatus,
         body: impl FnOnce(Option<Range<u64>>) -> ReplyBody,
@@ -146,8 +149,8 @@ impl Proxy {
             Some(validators) => self.ranged(whole, &request, &validators, now, body),
             None => at_hand(whole, body),
         };
-        reply::stamp(&mut fields, age, &cache_status, asked.request_id);
-        fields::tell(&mut fields, status, asked.policy);
+        reply::stamp(&mut fields, age, &cache_status, &asked.request_id);
+        fields::tell(&mut fields, status, &asked.policy);
         reply::new(status, fields, body)
     }
 
@@ -233,13 +236,13 @@ fn at_hand(
 
 /// An answer that is the origin's own, for this request alone; `detail` says why.
 pub fn passed(
-    asked: &Asked<'_>,
+    asked: &Asked,
     response: Response<OriginBody>,
     reason: Forwarded,
     detail: &'static str,
 ) -> Reply {
     let (parts, body) = response.into_parts();
-    let mut fields = fields::forwarded(&parts.headers, asked.policy);
+    let mut fields = fields::forwarded(&parts.headers, &asked.policy);
     let status = Some(parts.status);
     let outcome = Handled::Forwarded { reason, status, stored: false, collapsed: false };
     fields.append("cache-status", CacheStatus { outcome, ttl: None, detail: Some(detail) }.value());

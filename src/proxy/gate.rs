@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 
 use crate::config::Authority;
 use crate::key::{Endpoints, KeyError, Located};
-use crate::limits::TARGET_BYTES_MAX;
+use crate::limits::{REQUEST_FIELDS_MAX, TARGET_BYTES_MAX};
 use crate::semantics::fields;
 
 /// Why a request is not served; each is answered with its status, and none reaches an origin.
@@ -23,6 +23,9 @@ pub enum Refusal {
     TargetForm,
     /// The target is longer than `TARGET_BYTES_MAX`.
     TargetTooLong,
+    /// There are more than `REQUEST_FIELDS_MAX` fields (RFC 6585 §5). hyper's own bound, of 100, costs nothing while
+    /// it is left alone.
+    TooManyFields,
     /// GET and HEAD have no body here (RFC 9110 §9.3.1).
     Body,
     /// A transfer coding other than one `chunked` (RFC 9112 §6.1).
@@ -46,6 +49,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Refusal::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::Expectation => StatusCode::EXPECTATION_FAILED,
             Refusal::Method | Refusal::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Loop => StatusCode::LOOP_DETECTED,
@@ -67,6 +71,7 @@ impl Refusal {
             Refusal::HostMismatch => "The target's host and the Host field differ.".into(),
             Refusal::TargetForm => "The request target must be a path.".into(),
             Refusal::TargetTooLong => format!("The request target is longer than {TARGET_BYTES_MAX} bytes."),
+            Refusal::TooManyFields => format!("The request has more than {REQUEST_FIELDS_MAX} fields."),
             Refusal::Body => "A GET or HEAD request must have no body.".into(),
             Refusal::TransferCoding => "The only transfer coding taken is one \"chunked\".".into(),
             Refusal::ConnectionOption => "Connection names a field that is not hop-by-hop.".into(),
@@ -85,6 +90,7 @@ impl Refusal {
             Refusal::HostMismatch => "host-mismatch",
             Refusal::TargetForm => "target-form",
             Refusal::TargetTooLong => "target-too-long",
+            Refusal::TooManyFields => "too-many-fields",
             Refusal::Body => "body",
             Refusal::TransferCoding => "transfer-coding",
             Refusal::ConnectionOption => "connection-option",
@@ -102,6 +108,9 @@ pub fn admit<B>(request: &Request<B>, endpoints: &Endpoints, via: &str) -> Resul
     let (fields, uri) = (request.headers(), request.uri());
     if *request.method() == Method::CONNECT {
         return Err(Refusal::Tunnel); // Whatever it asks for: its target has a form of its own.
+    }
+    if fields.len() > REQUEST_FIELDS_MAX {
+        return Err(Refusal::TooManyFields);
     }
     framing(request.method(), request.version(), fields)?;
     let authority = authority(request)?;

@@ -20,11 +20,7 @@ impl Proxy {
     /// Asks the origin by HEAD. Nothing new is stored of it (RFC 9110 §9.3.2); a stored response to GET is renewed
     /// where the answer describes it, and ended where it doesn't (RFC 9111 §4.3.5). The lead's ticket is taken
     /// before anything goes to the origin, so that a purge overtakes what is renewed, as it does with every fetch.
-    pub(super) async fn fetch_head(
-        self: &Arc<Proxy>,
-        asked: &Asked<'_>,
-        reason: Forwarded,
-    ) -> (Reply, Outcome) {
+    pub(super) async fn fetch_head(self: &Arc<Proxy>, asked: &Asked, reason: Forwarded) -> (Reply, Outcome) {
         let (mut lead, _reader) = self.cache.fetch_alone(&asked.key, asked.forwarded());
         let stored = match self.cache.look_up(&asked.key, asked.forwarded()) {
             Lookup::Found(variant) => Some(variant),
@@ -34,7 +30,7 @@ impl Proxy {
         let open = asked.open_interim().await;
         let mut ask = self.ask(Method::HEAD, &asked.key, asked.forwarded().clone());
         ask.interim = open.as_ref().map(Open::offers);
-        let response = match self.exchange(asked.site, ask, asked.request_id).await {
+        let response = match self.exchange(&asked.site, ask, &asked.request_id).await {
             Ok(response) => response,
             Err(failure) => return self.failed(asked, failure),
         };
@@ -60,7 +56,7 @@ impl Proxy {
                         &held,
                         what,
                         response.headers(),
-                        asked.policy,
+                        &asked.policy,
                         wall,
                         delay,
                     );
@@ -102,12 +98,12 @@ impl Proxy {
     /// The origin's own answer to HEAD, or 304 to a client that has what it speaks of.
     fn head(
         &self,
-        asked: &Asked<'_>,
+        asked: &Asked,
         response: &Response<OriginBody>,
         reason: Forwarded,
         renewed: bool,
     ) -> Reply {
-        let fields = fields::forwarded(response.headers(), asked.policy);
+        let fields = fields::forwarded(response.headers(), &asked.policy);
         let whole = Whole { status: response.status(), fields, bytes: None, part: None, stored: None };
         let status = Some(response.status());
         let outcome = Handled::Forwarded { reason, status, stored: renewed, collapsed: false };

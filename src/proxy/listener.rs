@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::Proxy;
 use super::connection::{Guarded, Phase, Times};
 use super::interim::Interim;
-use crate::limits::{ACCEPT_BACKLOG, REQUEST_FIELDS_MAX, REQUEST_HEAD_BYTES_MAX, SEND_BUFFER_BYTES};
+use crate::limits::{ACCEPT_BACKLOG, REQUEST_HEAD_BYTES_MAX, SEND_BUFFER_BYTES};
 
 /// Pause after an accept that failed for want of descriptors or memory, so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -101,13 +101,12 @@ async fn connection(socket: TcpStream, peer: SocketAddr, proxy: Arc<Proxy>, mut 
     let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config), interim.clone());
     let service = service_fn(|request| {
         phase.busy();
-        let answer = proxy.answer(request, interim.clone());
+        let answer = proxy.answer(request, &interim);
         let phase = phase.clone();
         async move { Ok::<_, Infallible>(answer.await.map(|body| body.ending(phase))) }
     });
     let serving = http1::Builder::new()
         .header_read_timeout(None) // `Guarded` has it.
-        .max_headers(REQUEST_FIELDS_MAX)
         .max_header_size(REQUEST_HEAD_BYTES_MAX)
         .auto_date_header(true)
         .serve_connection(TokioIo::new(guarded), service);

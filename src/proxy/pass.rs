@@ -99,12 +99,12 @@ impl Proxy {
                 let asked = Asked {
                     method: parts.method,
                     key,
-                    site,
-                    policy,
+                    site: site.clone(),
+                    policy: policy.clone(),
                     client: parts.headers,
                     forwarded: forwarded.into(),
                     wanted: RequestDirectives::default(),
-                    request_id,
+                    request_id: *request_id,
                     interim: None,
                 };
                 return (self.shared(&asked, &head, reader, Forwarded::Method, false), Outcome::Miss);

@@ -4,7 +4,10 @@
 //! its head → reply, whose body streams as the fetch brings it. The fetch itself is `fill.rs`, the making of
 //! answers `answer.rs`; HEAD of what is not fresh is `head.rs`.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use http::header;
 use http::{HeaderMap, Method, Request, Version};
@@ -29,15 +32,15 @@ use crate::semantics::policy::Policy;
 use crate::semantics::{RequestFacts, fields, range};
 
 /// A request for an image, as the rest of the way needs it.
-pub struct Asked<'a> {
+pub struct Asked {
     /// GET or HEAD.
     pub method: Method,
     /// What it is for.
     pub key: Key,
     /// The account that owns it.
-    pub site: &'a Arc<Site>,
+    pub site: Arc<Site>,
     /// How it is cached.
-    pub policy: &'a Arc<Policy>,
+    pub policy: Arc<Policy>,
     /// The client's fields.
     pub client: HeaderMap,
     /// See [`Asked::forwarded`].
@@ -45,16 +48,16 @@ pub struct Asked<'a> {
     /// What the client asks of a cache, where the route honours it.
     pub wanted: RequestDirectives,
     /// Its name.
-    pub request_id: &'a RequestName,
+    pub request_id: RequestName,
     /// Where interim responses go.
     pub interim: Option<Interim>,
 }
 
-impl Asked<'_> {
+impl Asked {
     /// Those of the client's fields that the origin gets, reduced; they select the variant. Made when first asked
     /// for: a hit on what answers every request needs none.
     pub fn forwarded(&self) -> &HeaderMap {
-        self.forwarded.get_or_init(|| fields::cacheable_request(&self.client, self.policy))
+        self.forwarded.get_or_init(|| fields::cacheable_request(&self.client, &self.policy))
     }
 
     /// Takes interim responses from a fetch that is for this request, until the answer is made.
@@ -95,15 +98,61 @@ pub enum Outcome {
     Error,
 }
 
+/// An answer: of a hit or a refusal at once, of anything else by and by. What waits is boxed, so that a hit moves
+/// none of the room that a fetch needs.
+pub enum Answering {
+    /// It is there.
+    AtOnce(Option<Reply>),
+    /// It comes.
+    ByAndBy(Pin<Box<dyn Future<Output = Reply> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Reply;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
+        match self.get_mut() {
+            Answering::AtOnce(reply) => Poll::Ready(reply.take().expect("a future is ready once")),
+            Answering::ByAndBy(answer) => answer.as_mut().poll(context),
+        }
+    }
+}
+
+/// What becomes of a request.
+enum Course {
+    /// It is answered.
+    Answered(Reply, Outcome),
+    /// The origin is asked for it, for this reason.
+    Fetch(Asked, Forwarded),
+    /// It wants nothing kept.
+    Bypass(Asked),
+    /// A method that the cache doesn't answer.
+    Pass(Request<Incoming>, Key, Arc<Site>, Arc<Policy>),
+}
+
 impl Proxy {
     /// Answers a request; every error is an answer too.
-    pub async fn answer(self: &Arc<Proxy>, request: Request<Incoming>, interim: Interim) -> Reply {
-        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
-        let interim = Some(interim).filter(|_| request.version() >= Version::HTTP_11);
+    pub fn answer(self: &Arc<Proxy>, request: Request<Incoming>, interim: &Interim) -> Answering {
         let request_id = self.request_ids.name(request.headers());
-        let (mut reply, outcome) = self.serve(request, &request_id, interim).await;
+        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
+        let takes_interim = request.version() >= Version::HTTP_11;
+        let course = match self.course(request, request_id) {
+            Course::Answered(reply, outcome) => {
+                return Answering::AtOnce(Some(self.account(reply, outcome, &request_id)));
+            }
+            course => course,
+        };
+        let (proxy, interim) = (self.clone(), takes_interim.then(|| interim.clone()));
+        Answering::ByAndBy(Box::pin(async move {
+            let (reply, outcome) = proxy.follow(course, &request_id, interim).await;
+            proxy.account(reply, outcome, &request_id)
+        }))
+    }
+
+    /// Counts an answer, and names its request.
+    fn account(&self, mut reply: Reply, outcome: Outcome, request_id: &RequestName) -> Reply {
         if outcome != Outcome::Hit {
-            reply::name(&mut reply, &request_id); // A hit's is made with its other values.
+            reply::name(&mut reply, request_id); // A hit's is made with its other values.
         }
         self.metrics.requests.increment();
         match outcome {
@@ -119,18 +168,16 @@ impl Proxy {
         reply
     }
 
-    async fn serve(
-        self: &Arc<Proxy>,
-        request: Request<Incoming>,
-        request_id: &RequestName,
-        interim: Option<Interim>,
-    ) -> (Reply, Outcome) {
+    /// The gate, the route, the look-up.
+    fn course(self: &Arc<Proxy>, request: Request<Incoming>, request_id: RequestName) -> Course {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
-            return (reply::options(), Outcome::Pass);
+            return Course::Answered(reply::options(), Outcome::Pass);
         }
         let located = match gate::admit(&request, &self.endpoints, &self.pseudonym) {
             Ok(located) => located,
-            Err(refusal) => return (reply::refusal(&refusal, reply::ALLOWED), Outcome::Error),
+            Err(refusal) => {
+                return Course::Answered(reply::refusal(&refusal, reply::ALLOWED), Outcome::Error);
+            }
         };
         let site = &self.sites[located.account];
         let route = self.routes.get(located.route);
@@ -141,42 +188,43 @@ impl Proxy {
                     true => RequestDirectives::read(&parts.headers),
                     false => RequestDirectives::default(),
                 };
-                let asked = Asked {
+                self.look_up(Asked {
                     method: parts.method,
                     key: located.key,
-                    site,
-                    policy: &route.policy,
+                    site: site.clone(),
+                    policy: route.policy.clone(),
                     client: parts.headers,
                     forwarded: OnceLock::new(),
                     wanted,
                     request_id,
-                    interim,
-                };
-                let answered = self.cached(&asked).await;
-                asked.key.recycle();
-                answered
+                    interim: None,
+                })
             }
             ref method if route.passes(method) => {
-                self.pass(request, located.key, site, &route.policy, request_id, interim).await
+                Course::Pass(request, located.key, site.clone(), route.policy.clone())
             }
-            _ => (reply::refusal(&gate::Refusal::Method, &route.allow), Outcome::Error),
+            _ => Course::Answered(reply::refusal(&gate::Refusal::Method, &route.allow), Outcome::Error),
         }
     }
 
-    async fn cached(self: &Arc<Proxy>, asked: &Asked<'_>) -> (Reply, Outcome) {
+    fn look_up(self: &Arc<Proxy>, asked: Asked) -> Course {
         if asked.wanted.no_store {
-            return self.bypass(asked).await;
+            return Course::Bypass(asked);
         }
         let reason = match asked.look_up(&self.cache) {
             Lookup::Found(variant) => {
                 let now = self.cache.now();
                 let held = asked.is_held_by(&variant, self.cache.clock());
                 match variant.state(now, &asked.wanted) {
-                    State::Fresh { .. } if held => return (self.hit(asked, &variant, None), Outcome::Hit),
+                    State::Fresh { .. } if held => {
+                        let reply = self.hit(&asked, &variant, now, None);
+                        asked.key.recycle();
+                        return Course::Answered(reply, Outcome::Hit);
+                    }
                     State::StaleWhileRevalidate if held => {
-                        self.refresh(asked);
+                        self.refresh(&asked);
                         let detail = Some(State::StaleWhileRevalidate.as_str());
-                        return (self.hit(asked, &variant, detail), Outcome::Hit);
+                        return Course::Answered(self.hit(&asked, &variant, now, detail), Outcome::Hit);
                     }
                     State::Stale if variant.is_fresh(now) => Forwarded::Request,
                     State::Stale => Forwarded::Stale,
@@ -187,16 +235,36 @@ impl Proxy {
             Lookup::Absent => Forwarded::UriMiss,
         };
         if asked.wanted.only_if_cached {
-            return (reply::only_if_cached(), Outcome::Error); // RFC 9111 §5.2.1.7.
+            return Course::Answered(reply::only_if_cached(), Outcome::Error); // RFC 9111 §5.2.1.7.
         }
-        if asked.method == Method::HEAD {
-            return self.fetch_head(asked, reason).await;
+        Course::Fetch(asked, reason)
+    }
+
+    /// What is not answered at once.
+    async fn follow(
+        self: &Arc<Proxy>,
+        course: Course,
+        request_id: &RequestName,
+        interim: Option<Interim>,
+    ) -> (Reply, Outcome) {
+        match course {
+            Course::Answered(reply, outcome) => (reply, outcome),
+            Course::Fetch(asked, reason) => {
+                let asked = Asked { interim, ..asked };
+                match asked.method {
+                    Method::HEAD => self.fetch_head(&asked, reason).await,
+                    _ => self.fetch(&asked, reason).await,
+                }
+            }
+            Course::Bypass(asked) => self.bypass(&Asked { interim, ..asked }).await,
+            Course::Pass(request, key, site, policy) => {
+                self.pass(request, key, &site, &policy, request_id, interim).await
+            }
         }
-        self.fetch(asked, reason).await
     }
 
     /// Renews a stale variant behind the answer that it gave, unless somebody does already, or did lately.
-    fn refresh(self: &Arc<Proxy>, asked: &Asked<'_>) {
+    fn refresh(self: &Arc<Proxy>, asked: &Asked) {
         if self.refreshes.begin(&asked.key, self.cache.now())
             && let Join::Lead(lead, _) = self.cache.join(&asked.key, asked.forwarded(), false)
         {
@@ -207,7 +275,7 @@ impl Proxy {
 
     fn lead(
         self: &Arc<Proxy>,
-        asked: &Asked<'_>,
+        asked: &Asked,
         wanted: RequestDirectives,
         lead: Lead,
         handed_over: oneshot::Sender<HandedOver>,
@@ -217,7 +285,7 @@ impl Proxy {
             site: asked.site.clone(),
             policy: asked.policy.clone(),
             wanted,
-            request_id: *asked.request_id,
+            request_id: asked.request_id,
             interim,
         };
         // A task of its own, so that a client that leaves ends no fetch that is to be stored.
@@ -225,7 +293,7 @@ impl Proxy {
     }
 
     /// Joins a fetch or leads one, and answers from how it lands.
-    async fn fetch(self: &Arc<Proxy>, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
+    async fn fetch(self: &Arc<Proxy>, asked: &Asked, reason: Forwarded) -> (Reply, Outcome) {
         let open = asked.open_interim().await;
         let mut alike_alone = false;
         let mut join = match reason {
@@ -259,7 +327,7 @@ impl Proxy {
                     return (self.renewed(asked, &variant, reason, collapsed), Outcome::Miss);
                 }
                 Ok(Landing::Stored(variant)) if variant.selects(asked.forwarded()) => {
-                    return (self.hit(asked, &variant, None), Outcome::Hit);
+                    return (self.hit(asked, &variant, self.cache.now(), None), Outcome::Hit);
                 }
                 Ok(Landing::Shared(_) | Landing::Stored(_) | Landing::Renewed(_)) => {
                     // Another variant than ours: from now on only a fetch for requests like this one.
@@ -284,13 +352,13 @@ impl Proxy {
         }
     }
 
-    fn fetch_alone(&self, asked: &Asked<'_>) -> Join {
+    fn fetch_alone(&self, asked: &Asked) -> Join {
         let (lead, reader) = self.cache.fetch_alone(&asked.key, asked.forwarded());
         Join::Lead(lead, reader)
     }
 
     /// A range of what is too large to be stored: the origin is asked for it, for this client alone.
-    async fn pass_range(&self, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
+    async fn pass_range(&self, asked: &Asked, reason: Forwarded) -> (Reply, Outcome) {
         let mut fields = asked.forwarded().clone();
         for name in [header::RANGE, header::IF_RANGE] {
             for value in asked.client.get_all(&name) {
@@ -298,39 +366,42 @@ impl Proxy {
             }
         }
         let ask = self.ask(Method::GET, &asked.key, fields);
-        match self.exchange(asked.site, ask, asked.request_id).await {
+        match self.exchange(&asked.site, ask, &asked.request_id).await {
             Ok(response) => (passed(asked, response, reason, TOO_LARGE), Outcome::Pass),
             Err(failure) => self.failed(asked, failure),
         }
     }
 
     /// A request that wants nothing of it kept, and nothing kept for it (RFC 9111 §5.2.1.5).
-    async fn bypass(&self, asked: &Asked<'_>) -> (Reply, Outcome) {
+    async fn bypass(&self, asked: &Asked) -> (Reply, Outcome) {
         let open = asked.open_interim().await;
         let mut ask = self.ask(asked.method.clone(), &asked.key, asked.forwarded().clone());
         ask.interim = open.as_ref().map(Open::offers);
-        match self.exchange(asked.site, ask, asked.request_id).await {
+        match self.exchange(&asked.site, ask, &asked.request_id).await {
             Ok(response) => (passed(asked, response, Forwarded::Bypass, "request-no-store"), Outcome::Pass),
             Err(failure) => (reply::failure(failure), Outcome::Error),
         }
     }
 
     /// Whether something stored may be used in place of an error.
-    pub(super) fn may_stand_in(&self, asked: &Asked<'_>) -> bool {
+    pub(super) fn may_stand_in(&self, asked: &Asked) -> bool {
         self.stand_in(asked).is_some()
     }
 
     /// No usable answer came: what is stored, where it may be used (RFC 5861 §4), or an error.
-    pub(super) fn failed(&self, asked: &Asked<'_>, failure: Failure) -> (Reply, Outcome) {
+    pub(super) fn failed(&self, asked: &Asked, failure: Failure) -> (Reply, Outcome) {
         match self.stand_in(asked) {
-            Some(variant) => (self.hit(asked, &variant, Some(failure.as_str())), Outcome::Hit),
+            Some(variant) => {
+                let detail = Some(failure.as_str());
+                (self.hit(asked, &variant, self.cache.now(), detail), Outcome::Hit)
+            }
             None => (reply::failure(failure), Outcome::Error),
         }
     }
 
     /// What is stored and may be used in place of an error. The look-up is made now, so that what was purged
     /// since the request came is not resurrected.
-    fn stand_in(&self, asked: &Asked<'_>) -> Option<Arc<Variant>> {
+    fn stand_in(&self, asked: &Asked) -> Option<Arc<Variant>> {
         match asked.look_up(&self.cache) {
             Lookup::Found(variant) => {
                 let now = self.cache.now();
