@@ -4,18 +4,13 @@
 //! its bound, and divides the growth of the resident set by the entries, beside the weight counted for them.
 //! No goal: speed. Run: `cargo bench --bench memory`. Once under `cargo test --benches`, with few entries.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod support;
 
 use bytes::Bytes;
-use freshet::cache::{Cache, Commit, Head, Join, Landing};
+use freshet::cache::Cache;
 use freshet::clock::Clock;
-use freshet::config::{self, Sources};
 use freshet::key::Endpoints;
-use freshet::semantics::policy::Policy;
-use freshet::semantics::{self, RequestFacts};
-use freshet::target::Tags;
-use http::{HeaderMap, Method, StatusCode};
+use support::{config, fill, response};
 
 fn main() {
     if let Ok(shape) = std::env::var("FRESHET_MEMORY_SHAPE") {
@@ -42,7 +37,7 @@ fn main() {
 
 fn measure(body: usize, entries: usize) {
     let cache = Cache::new(1 << 34, Clock::system());
-    let endpoints = endpoints();
+    let endpoints = Endpoints::new(&config().accounts);
     let response = response();
     let piece = Bytes::from(vec![7; body]);
     let before = resident_bytes();
@@ -60,59 +55,6 @@ fn measure(body: usize, entries: usize) {
     let real = (resident_bytes() - before) as f64 / entries as f64;
     let counted = figures.bytes as f64 / entries as f64;
     println!("{body:>10} {key_bytes:>10} {entries:>10} {real:>12.0} {counted:>12.0} {:>7.3}", counted / real);
-}
-
-fn fill(cache: &Cache, key: &freshet::key::Key, response: &HeaderMap, piece: &Bytes) {
-    let fields = HeaderMap::new();
-    let Join::Lead(mut lead, reader) = cache.join(key, &fields, false) else { panic!("nobody else fetches") };
-    let request = RequestFacts { method: &Method::GET, headers: &fields };
-    let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let plan = semantics::plan(&request, StatusCode::OK, response, &Policy::image(), at, Duration::ZERO)
-        .expect("it is storable");
-    lead.learn(Tags::default());
-    lead.land(Landing::Shared(Arc::new(Head {
-        status: StatusCode::OK,
-        origin_status: StatusCode::OK,
-        fields: plan.fields.clone(),
-        bytes: Some(piece.len() as u64),
-        selection: plan.selection.clone(),
-        validators: plan.validators.clone(),
-        age: 0,
-        ttl: None,
-        withheld: HeaderMap::new(),
-        part: None,
-        stored: true,
-    })));
-    lead.append(piece.clone());
-    let variant = cache.variant(&lead, StatusCode::OK, &plan, Tags::default(), lead.body(), cache.now());
-    assert_eq!(cache.commit(&lead, variant), Commit::Stored);
-    lead.show();
-    lead.finish(Ok(()));
-    drop(reader);
-}
-
-fn endpoints() -> Endpoints {
-    let text = "[[accounts]]\nid = \"a\"\nprivate_keys = [\"0123456789abcdef\"]\n\
-                url_endpoints = [\"http://img.test\"]\norigin = \"demo\"\n";
-    let sources = Sources { variable: &|_| None, folder: std::path::Path::new("/"), cores: 1 };
-    Endpoints::new(&config::parse(text, "the bench's config", &sources).expect("it is valid").accounts)
-}
-
-/// The fields of a usual image origin.
-fn response() -> HeaderMap {
-    let mut fields = HeaderMap::new();
-    let pairs: [(&'static str, String); 6] = [
-        ("content-type", "image/jpeg".into()),
-        ("cache-control", "public, max-age=31536000".into()),
-        ("etag", "\"5f3a-60d5ec49b2a1c\"".into()),
-        ("last-modified", "Tue, 14 Nov 2023 00:00:00 GMT".into()),
-        ("date", httpdate::fmt_http_date(SystemTime::now())),
-        ("content-length", "1".into()),
-    ];
-    for (name, value) in pairs {
-        fields.insert(name, http::HeaderValue::from_str(&value).expect("visible ASCII"));
-    }
-    fields
 }
 
 fn resident_bytes() -> usize {
