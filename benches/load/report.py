@@ -19,6 +19,8 @@ CPU_BARS = {
     "bare hyper": {KIB: 1.20},
 }
 P99_BAR, THREADS_BAR, PURGES_BAR, MEMORY_BAR, CONNECTION_BAR = 1.1, 1.10, 1.5, 1.15, 32 * KIB
+ALLOCATIONS_BAR = 3
+OWN_ALLOCATIONS = "a hit, in our own code"
 
 
 def size_name(size):
@@ -71,6 +73,8 @@ def ratios(rows):
     if at:
         what = f"hits' p99 under purges, at {at['without']['offered']:.0f} requests a second, against without"
         found.append((what, paired(at["under purges"], at["without"], "p99_us"), PURGES_BAR))
+    for row in select(rows, scenario="parts", server=OWN_ALLOCATIONS):
+        found.append(("allocations a hit in our own code", row["rounds"][0]["allocations"], ALLOCATIONS_BAR))
     for row in select(rows, scenario="memory"):
         turn = row["rounds"][0]
         what = (f"resident set less 64 MiB against cache.max_bytes = {turn['max_bytes'] // MIB} MiB, "
@@ -87,7 +91,7 @@ def verdict(value, bar):
 
 
 def ratio_table(rows):
-    lines = ["| figure | ratio | bar | |", "|---|---|---|---|"]
+    lines = ["| figure | value | bar | |", "|---|---|---|---|"]
     for what, value, bar in ratios(rows):
         lines.append(f"| {what} | {value:.2f} | {'' if bar is None else f'≤ {bar:.2f}'} | {verdict(value, bar)} |")
     return "\n".join(lines)
@@ -106,6 +110,16 @@ def figure_table(rows):
             )
             lines.append(f"| {load} | {size_name(row['size'])} | {row['connections']} | {row['server']} | {figures} |")
     return "\n".join(lines)
+
+
+def parts_table(rows):
+    lines = []
+    for row in select(rows, scenario="parts"):
+        turn = row["rounds"][0]
+        nanoseconds = "" if turn["ns"] is None else plot.shown(turn["ns"])
+        lines.append(f"| {row['server']} | {nanoseconds} | {turn['allocations']:.1f} |")
+    head = ["| part | ns | allocations |", "|---|---|---|"]
+    return "\n".join(head + lines) if lines else ""
 
 
 def purge_lines(rows):
@@ -176,6 +190,11 @@ at a constant rate, by the bench's own client, which compares every byte.
 {purge_lines(rows)}
 
 {pictures}
+
+Part by part, in one process (`benches/hit.rs`); a whole request is one over loopback with client and server on one
+thread, and our own code's allocations are those that a bare hyper server with as many fields does not make:
+
+{parts_table(rows)}
 
 {figure_table(rows)}
 

@@ -1,5 +1,7 @@
 """The scenarios. Each yields rows: the figures of every round of one server under one load."""
 
+import json
+import re
 import time
 
 import process
@@ -28,11 +30,12 @@ def row(scenario, server, size, connections, keys, rounds, **more):
 
 def in_turn(bench, running, measure):
     """Rounds of one turn for each variant of each server; the turns' figures by variant."""
-    figures = {}
-    for _ in range(bench.rounds):
-        for server in running:
-            for variant in server.ports:
-                figures.setdefault(variant, []).append(measure(server, variant))
+    turns = [(server, variant) for server in running for variant in server.ports]
+    figures = {variant: [] for _, variant in turns}
+    for number in range(bench.rounds):
+        first = number % len(turns)  # Another one begins each round, so that none always follows the same one.
+        for server, variant in turns[first:] + turns[:first]:
+            figures[variant].append(measure(server, variant))
     return figures
 
 
@@ -68,8 +71,8 @@ def caches(bench):
 
 def hits(bench, scenarios):
     """Hot and Zipf at 1 and 64 connections, and the times at a load that all bear."""
-    rows = []
     for size in bench.sizes:
+        rows = []
         keys = ZIPF_KEYS if not bench.quick else 1000
         if "zipf" in scenarios:
             # Every server holds all keys at once; a machine that has less memory takes fewer keys.
@@ -99,7 +102,7 @@ def hits(bench, scenarios):
                 rows += equal(bench, running, size)
         finally:
             stop(running)
-    return rows
+        yield rows
 
 
 def equal(bench, running, size):
@@ -273,24 +276,36 @@ def at_rest(pid):
     return last
 
 
-ALL = ["hot", "zipf", "equal", "threads", "purges", "misses", "mix", "cold", "memory"]
+def parts(bench):
+    """benches/hit.rs: nanoseconds and allocations of each part of a hit, in one process."""
+    bench.say("parts of a hit")
+    home = bench.folder / "criterion"
+    command = ["env", f"CRITERION_HOME={home}", bench.hit, "--bench", *(["--quick"] if bench.quick else [])]
+    output = bench.turns.run(command, bench.server_core)
+    counted = dict(re.findall(r"^(\S.*?) +allocations: ([0-9.]+)$", output, re.MULTILINE))
+    nanoseconds = {}
+    for path in home.glob("**/new/benchmark.json"):
+        name = json.loads(path.read_text())["full_id"]
+        nanoseconds[name] = json.loads(path.with_name("estimates.json").read_text())["median"]["point_estimate"]
+    return [row("parts", name, KIB, 1, 1, [{"allocations": float(count), "ns": nanoseconds.get(name)}])
+            for name, count in counted.items()]
+
+
+ALL = ["parts", "hot", "zipf", "equal", "threads", "purges", "misses", "mix", "cold", "memory"]
 
 
 def run(bench, names):
-    """The rows of the named scenarios."""
-    rows = []
+    """The rows of the named scenarios, as they come."""
+    if "parts" in names:
+        yield parts(bench)
     if {"hot", "zipf", "equal"} & set(names):
-        rows += hits(bench, names)
-    if "threads" in names:
-        rows += threads(bench)
-    if "purges" in names:
-        rows += purges(bench)
-    if "misses" in names:
-        rows += misses(bench, "misses", 1.0)
-    if "mix" in names:
-        rows += misses(bench, "mix", 0.1)
-    if "cold" in names:
-        rows += cold(bench)
-    if "memory" in names:
-        rows += memory(bench)
-    return rows
+        yield from hits(bench, names)
+    for name, scenario in (("threads", threads), ("purges", purges)):
+        if name in names:
+            yield scenario(bench)
+    for name, fresh_share in (("misses", 1.0), ("mix", 0.1)):
+        if name in names:
+            yield misses(bench, name, fresh_share)
+    for name, scenario in (("cold", cold), ("memory", memory)):
+        if name in names:
+            yield scenario(bench)

@@ -34,7 +34,7 @@ class Turns:
             "-s", WRK_LUA, url, "--", path, keys,
         ]
         before, asked = process.cpu(server.pid), self.origin_count()
-        figures = json.loads(self._run(command).splitlines()[-1])
+        figures = json.loads(self.run(command).splitlines()[-1])
         cpu = process.cpu_since(before, server.pid)
         if figures["requests"] == 0:
             raise Failed(f"{variant}: no answer in {seconds} s")
@@ -51,7 +51,7 @@ class Turns:
         path = plan.pop("template", template(size))
         options = {"to": f"127.0.0.1:{server.ports[variant]}", "connections": connections, "template": path, **plan}
         before, asked = process.cpu(server.pid), self.origin_count()
-        figures = json.loads(self._run([self.bench.tools, "drive", *flags(options)]))
+        figures = json.loads(self.run([self.bench.tools, "drive", *flags(options)]))
         cpu = process.cpu_since(before, server.pid)
         if figures["errors"] or not figures["requests"]:
             raise Failed(f"{variant}: {figures}")
@@ -92,10 +92,10 @@ class Turns:
                 raise Failed(f"{type(server).__name__}: {path} was no hit: {fields}")
         return len(process.get(next(iter(server.ports.values())), path)[1])
 
-    def _run(self, command):
-        """A client's output. It ends with this script."""
+    def run(self, command, core=None):
+        """A command's output; it runs on the load's core if none is named, and ends with this script."""
         client = self.bench.processes.start(
-            command, self.bench.load_core, self.bench.folder / "client.log", stdout=subprocess.PIPE
+            command, self.bench.load_core if core is None else core, self.bench.folder / "client.log", stdout=subprocess.PIPE
         )
         try:
             output = client.stdout.read()
