@@ -8,6 +8,8 @@ import plot
 KIB = 1 << 10
 MIB = 1 << 20
 BEGIN, END = "<!-- scripts/load --write-docs: begin -->", "<!-- scripts/load --write-docs: end -->"
+# In README.md the short form comes before this.
+NEXT_IN_README = "## Configuration"
 HEADING = "## Hits against other caches"
 NGINX, OURS = "nginx", "Freshet"
 
@@ -202,19 +204,53 @@ thread, and our own code's allocations are those that a bare hyper server with a
 """
 
 
+def short_form(result):
+    """README's: the CPU of a hit by size, each server with its best settings for the size."""
+    at = select(result["rows"], scenario="hot")
+    top = max((row["connections"] for row in at), default=0)
+    sizes = sorted({row["size"] for row in at})
+    names = [OURS, NGINX, "HAProxy", "Varnish", "bare hyper"]
+    lines = ["| µs of CPU a hit | " + " | ".join(map(size_name, sizes)) + " |", "|---" * (len(sizes) + 1) + "|"]
+    for name in names:
+        of_size = [best([row for row in select(at, size=size, connections=top) if row["server"].startswith(name)],
+                        "cpu_us") for size in sizes]
+        if any(of_size):
+            cells = (plot.shown(middle(row, "cpu_us")) if row else "" for row in of_size)
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    table = "\n".join(lines)
+    return f"""{BEGIN}
+## How fast
+
+{top} connections on one core, one hot key, each server with its best settings for the size; the bare server over hyper
+keeps no rules of HTTP's. More, and how it was measured: `docs/performance.md`.
+
+{table}
+
+{END}
+"""
+
+
 def write_docs(result, root):
-    """The section in docs/performance.md, in its place if it is there, and the plots."""
-    folder = pathlib.Path(root) / "docs"
+    """The sections in docs/performance.md and README.md, in their places if they are there, and the plots."""
+    root = pathlib.Path(root)
     images = plots(result["rows"])
-    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    (root / "docs" / "plots").mkdir(parents=True, exist_ok=True)
     for name, svg in images.items():
-        (folder / "plots" / name).write_text(svg)
-    page = folder / "performance.md"
-    text = page.read_text() if page.exists() else "# Performance\n"
-    section = markdown(result, images)
+        (root / "docs" / "plots" / name).write_text(svg)
+    put(root / "docs" / "performance.md", markdown(result, images), None, "# Performance\n")
+    if select(result["rows"], scenario="hot"):
+        put(root / "README.md", short_form(result), NEXT_IN_README, "")
+
+
+def put(page, section, before, otherwise):
+    """Replaces the section that stands between the marks, or adds it before a heading, or at the end."""
+    text = page.read_text() if page.exists() else otherwise
     if BEGIN in text:
-        before, rest = text.split(BEGIN, 1)
-        text = before + section + rest.split(END, 1)[1].lstrip("\n")
+        head, rest = text.split(BEGIN, 1)
+        tail = rest.split(END, 1)[1].lstrip("\n")
+    elif before and before in text:
+        head, tail = text.split(before, 1)
+        tail = before + tail
     else:
-        text = text.rstrip("\n") + "\n\n" + section
-    page.write_text(text)
+        head, tail = text.rstrip("\n") + "\n\n", ""
+    page.write_text(head + section + ("\n" + tail if tail else ""))
