@@ -111,7 +111,7 @@ def figure_table(rows):
                 plot.shown(middle(row, figure)) for figure in ("cpu_us", "rate", "p50_us", "p99_us", "p999_us")
             )
             lines.append(f"| {load} | {size_name(row['size'])} | {row['connections']} | {row['server']} | {figures} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def parts_table(rows):
