@@ -21,7 +21,7 @@ use bytes::Bytes;
 use criterion::Criterion;
 use freshet::cache::{Cache, Lookup};
 use freshet::clock::Clock;
-use freshet::config::{Authority, Config, Origin};
+use freshet::config::{Config, Origin};
 use freshet::key::{Endpoints, Key};
 use freshet::proxy::{Proxy, listener};
 use freshet::semantics::cache_control::RequestDirectives;
@@ -89,14 +89,13 @@ fn say_allocations(name: &str, count: f64) {
 }
 
 fn keys(criterion: &mut Criterion) {
-    let endpoints = Endpoints::new(&support::config().accounts);
-    let authority = Authority::parse("img.test").expect("a host");
+    let endpoints = support::endpoints();
     for (name, path) in [
         ("key/canonical", PATH),
         ("key/with escapes", "/photos/caf%c3%a9/%7Eharbour%20at%2dnight.jpg"),
         ("key/tr in the path", "/tr:w-300%2Ch-200/photos/harbour.jpg"),
     ] {
-        bench(criterion, name, || endpoints.locate(&authority, black_box(path), Some(QUERY)));
+        bench(criterion, name, || endpoints.locate("img.test", black_box(path), Some(QUERY)));
     }
 }
 
@@ -111,7 +110,8 @@ fn semantics_of_a_hit(criterion: &mut Criterion) {
     bench(criterion, "semantics/validators", || Validators::read(&response, now));
 
     let plan = semantics::plan(&plain, StatusCode::OK, &response, &policy, now, Duration::ZERO);
-    let (freshness, validators) = plan.map(|plan| (plan.freshness, plan.validators)).expect("it is storable");
+    let freshness = plan.expect("it is storable").freshness;
+    let validators = Validators::read(&response, now);
     bench(criterion, "semantics/judge", || freshness.judge(black_box(Duration::from_secs(60))));
     bench(criterion, "semantics/conditional, none", || validators.answer(&plain, StatusCode::OK, now));
     let mut revalidating = client.clone();
@@ -267,12 +267,12 @@ impl Unconnected {
 /// A cache with so many entries, and their keys.
 fn filled(count: usize) -> (Arc<Cache>, Vec<Key>) {
     let cache = Cache::new(1 << 32, Clock::system());
-    let endpoints = Endpoints::new(&support::config().accounts);
-    let (response, body) = (support::response(), Bytes::from(vec![7; BODY_BYTES]));
+    let endpoints = support::endpoints();
+    let (plan, body) = (support::plan(&support::response()), Bytes::from(vec![7; BODY_BYTES]));
     let more = (1..count).map(|at| format!("http://img.test/photos/{:03}/{at}.jpg?{QUERY}", at % 1000));
     let urls = std::iter::once(format!("http://img.test{PATH}?{QUERY}")).chain(more);
     let keys: Vec<Key> = urls.map(|url| endpoints.parse_url(&url).expect("a valid URL").key).collect();
-    keys.iter().for_each(|key| support::fill(&cache, key, &response, &body));
+    keys.iter().for_each(|key| support::fill(&cache, key, &plan, &body));
     cache.settle();
     (cache, keys)
 }

@@ -9,8 +9,7 @@ mod support;
 use bytes::Bytes;
 use freshet::cache::Cache;
 use freshet::clock::Clock;
-use freshet::key::Endpoints;
-use support::{config, fill, response};
+use support::{endpoints, fill, plan, resident_bytes, response};
 
 fn main() {
     if let Ok(shape) = std::env::var("FRESHET_MEMORY_SHAPE") {
@@ -37,8 +36,8 @@ fn main() {
 
 fn measure(body: usize, entries: usize) {
     let cache = Cache::new(1 << 34, Clock::system());
-    let endpoints = Endpoints::new(&config().accounts);
-    let response = response();
+    let endpoints = endpoints();
+    let plan = plan(&response());
     let piece = Bytes::from(vec![7; body]);
     let before = resident_bytes();
     let mut key_bytes = 0;
@@ -47,7 +46,7 @@ fn measure(body: usize, entries: usize) {
             format!("http://img.test/photos/{:04}/some-picture-{at:09}.jpg?tr=w-300,h-200,q-80", at % 1000);
         let key = endpoints.parse_url(&url).expect("a valid URL").key;
         key_bytes = key.as_str().len();
-        fill(&cache, &key, &response, &piece);
+        fill(&cache, &key, &plan, &piece);
     }
     cache.settle();
     let figures = cache.figures();
@@ -55,10 +54,4 @@ fn measure(body: usize, entries: usize) {
     let real = (resident_bytes() - before) as f64 / entries as f64;
     let counted = figures.bytes as f64 / entries as f64;
     println!("{body:>10} {key_bytes:>10} {entries:>10} {real:>12.0} {counted:>12.0} {:>7.3}", counted / real);
-}
-
-fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages: usize = status.split(' ').nth(1).expect("two numbers").parse().expect("a number");
-    pages * 4096
 }

@@ -16,6 +16,7 @@ mod endpoints;
 mod error;
 #[cfg(test)]
 pub(crate) mod examples;
+mod spare;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -32,7 +33,7 @@ pub(crate) const TRANSFORMATION: &str = "tr:";
 
 /// What an image is stored under.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Box<str>);
+pub struct Key(String);
 
 impl Key {
     /// The whole text; keys sort by it.
@@ -53,6 +54,12 @@ impl Key {
     /// What follows the first `?`.
     pub fn query(&self) -> Option<&str> {
         split_query(self.path_and_query()).1
+    }
+
+    /// Gives the memory of the text back, for the next key that is made on this thread. A request that was
+    /// answered from the store needs its key no longer, so that many hits share one allocation.
+    pub fn recycle(self) {
+        spare::give(self.0);
     }
 
     /// What the origin is asked for, after its base.

@@ -13,6 +13,8 @@ pub const REQUEST_FIELDS_MAX: usize = 64;
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 /// Longest key in bytes: a target whose every byte had to be escaped, and the account before it.
 pub const KEY_BYTES_MAX: usize = 3 * TARGET_BYTES_MAX + ACCOUNT_ID_BYTES_MAX;
+/// Most memory that a thread keeps for the text of its next key, in bytes.
+pub const KEY_SPARE_BYTES_MAX: usize = 1024;
 /// Longest body of a request that is passed on, in bytes.
 pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -162,6 +164,6 @@ const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
-const _: () = assert!(KEY_BYTES_MAX < u16::MAX as usize);
+const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);
 const _: () = assert!(DEMO_BODY_BYTES_MAX as u64 <= DEMO_SOURCE_BYTES_MAX);

@@ -1,4 +1,6 @@
-//! What the benches share: an account, a usual origin's fields, and a cache that is filled without a socket.
+//! What the benches share: a cache filled as the proxy fills it, and what the process takes.
+
+#![allow(dead_code)] // Each bench compiles it, and uses a part of it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,18 +8,57 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use freshet::cache::{Cache, Commit, Head, Join, Landing};
 use freshet::config::{self, Config, Sources};
-use freshet::key::Key;
+use freshet::key::{Endpoints, Key};
 use freshet::semantics::policy::Policy;
-use freshet::semantics::{self, RequestFacts};
+use freshet::semantics::{self, Fill, RequestFacts};
 use freshet::target::Tags;
 use http::{HeaderMap, Method, StatusCode};
 
-/// One account for every URL of `img.test`.
+/// Stores a response under `key`, by all the steps of a fetch that went well.
+pub fn fill(cache: &Cache, key: &Key, plan: &Fill, piece: &Bytes) {
+    let fields = HeaderMap::new();
+    let Join::Lead(mut lead, reader) = cache.join(key, &fields, false) else { panic!("nobody else fetches") };
+    lead.learn(Tags::default());
+    lead.land(Landing::Shared(Arc::new(Head {
+        status: StatusCode::OK,
+        origin_status: StatusCode::OK,
+        fields: plan.fields.clone(),
+        bytes: Some(piece.len() as u64),
+        selection: plan.selection.clone(),
+        age: 0,
+        ttl: None,
+        withheld: HeaderMap::new(),
+        part: None,
+        stored: true,
+    })));
+    lead.append(piece.clone());
+    let variant = cache.variant(&lead, StatusCode::OK, plan, Tags::default(), lead.body(), cache.now());
+    assert_eq!(cache.commit(&lead, variant), Commit::Stored);
+    lead.show();
+    lead.finish(Ok(()));
+    drop(reader);
+}
+
+/// What is to be stored of [`response`].
+pub fn plan(response: &HeaderMap) -> Fill {
+    let fields = HeaderMap::new();
+    let request = RequestFacts { method: &Method::GET, headers: &fields };
+    let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    semantics::plan(&request, StatusCode::OK, response, &Policy::image(), at, Duration::ZERO)
+        .expect("it is storable")
+}
+
+/// One account, `a`, at `http://img.test`, whose origin is never reached.
 pub fn config() -> Config {
     let text = "[[accounts]]\nid = \"a\"\nprivate_keys = [\"0123456789abcdef\"]\n\
                 url_endpoints = [\"http://img.test\"]\norigin = \"http://127.0.0.1:9\"\n";
     let sources = Sources { variable: &|_| None, folder: std::path::Path::new("/"), cores: 1 };
     config::parse(text, "the bench's config", &sources).expect("it is valid")
+}
+
+/// Its URLs.
+pub fn endpoints() -> Endpoints {
+    Endpoints::new(&config().accounts)
 }
 
 /// The fields of a usual image origin.
@@ -37,32 +78,9 @@ pub fn response() -> HeaderMap {
     fields
 }
 
-/// Stores a response under a key, as a fetch does.
-pub fn fill(cache: &Cache, key: &Key, response: &HeaderMap, piece: &Bytes) {
-    let fields = HeaderMap::new();
-    let Join::Lead(mut lead, reader) = cache.join(key, &fields, false) else { panic!("nobody else fetches") };
-    let request = RequestFacts { method: &Method::GET, headers: &fields };
-    let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let plan = semantics::plan(&request, StatusCode::OK, response, &Policy::image(), at, Duration::ZERO)
-        .expect("it is storable");
-    lead.learn(Tags::default());
-    lead.land(Landing::Shared(Arc::new(Head {
-        status: StatusCode::OK,
-        origin_status: StatusCode::OK,
-        fields: plan.fields.clone(),
-        bytes: Some(piece.len() as u64),
-        selection: plan.selection.clone(),
-        validators: plan.validators.clone(),
-        age: 0,
-        ttl: None,
-        withheld: HeaderMap::new(),
-        part: None,
-        stored: true,
-    })));
-    lead.append(piece.clone());
-    let variant = cache.variant(&lead, StatusCode::OK, &plan, Tags::default(), lead.body(), cache.now());
-    assert_eq!(cache.commit(&lead, variant), Commit::Stored);
-    lead.show();
-    lead.finish(Ok(()));
-    drop(reader);
+/// Bytes of the process that are in memory.
+pub fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: usize = status.split(' ').nth(1).expect("two numbers").parse().expect("a number");
+    pages * 4096
 }

@@ -80,6 +80,11 @@ impl Cache {
     /// What is stored for a request of `key` with these `fields`. Costs a hash, a look-up and a comparison
     /// of keys; while a purge is being swept, O(length of the key) more.
     pub fn look_up(&self, key: &Key, fields: &HeaderMap) -> Lookup {
+        self.look_up_by(key, |variant| variant.selects(fields))
+    }
+
+    /// The same for a request that tells by itself which variants answer it.
+    pub fn look_up_by(&self, key: &Key, mut answers: impl FnMut(&Variant) -> bool) -> Lookup {
         let view = self.fences.view(); // Before the get: see fence.rs.
         let Some(resource) = self.store.get(key.as_str()) else { return Lookup::Absent };
         let mut others = false;
@@ -91,7 +96,7 @@ impl Cache {
                 }
                 Verdict::Live => {}
             }
-            if variant.selects(fields) {
+            if answers(variant) {
                 return Lookup::Found(variant.clone());
             }
             others = true;

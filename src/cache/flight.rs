@@ -27,7 +27,6 @@ use super::sync::Mutex;
 use super::variant::{Body, Variant};
 use crate::key::Key;
 use crate::limits::{CHUNK_BYTES, STREAM_WINDOW_BYTES};
-use crate::semantics::conditional::Validators;
 use crate::semantics::range::Part;
 use crate::semantics::vary::Selection;
 use crate::target::Tags;
@@ -94,8 +93,6 @@ pub struct Head {
     pub part: Option<Part>,
     /// Which requests it answers.
     pub selection: Selection,
-    /// What a client's copy is compared with.
-    pub validators: Validators,
     /// Its age when it arrived, in seconds.
     pub age: u64,
     /// Seconds that it is fresh still, where it is to be stored.
@@ -206,6 +203,7 @@ impl Flights {
     /// Makes all that is older than this fetch's answer invalid, see [`Fences::supersede`]; then another flight that
     /// nobody joins brings the answer. Nothing where a purge came since the fetch began.
     pub fn supersede(self: &Arc<Flights>, mut lead: Lead) -> Option<(Lead, Reader)> {
+        self.close(&lead.flight); // Before its ticket leaves the active set.
         let first = lead.ticket.take().expect("it has not landed: it may be stored");
         let ticket = self.fences.supersede(first, lead.key())?;
         let lead = self.lead_with(ticket, lead.key(), lead.fields());

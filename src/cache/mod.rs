@@ -11,11 +11,14 @@
 //!
 //! `fence.rs` has the first half of the discipline, of what `span.rs` names; `store.rs` the per-key step, over
 //! `map.rs`; `flight.rs` the sharing; `index.rs` the orders that a sweep follows; `variant.rs` and `fields.rs` what
-//! is stored; `markers.rs` what does not wait; `audit.rs` looks for what must not be there. All of them share
-//! state by the types of `sync.rs` alone, and `models/` explores them under other ones.
+//! is stored; `markers.rs` what does not wait; `audit.rs` looks for what must not be there, and `parts.rs` lets a
+//! bench have a part alone. All of them share state by the types of `sync.rs` alone, and `models/` explores them
+//! under other ones.
 
 mod audit;
 mod discipline;
+#[cfg(test)]
+mod drift;
 mod fence;
 #[cfg(test)]
 mod fence_tests;
@@ -26,6 +29,10 @@ mod map;
 mod markers;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod models;
+#[doc(hidden)]
+pub mod parts;
 #[cfg(test)]
 mod races;
 mod span;

@@ -145,7 +145,6 @@ pub fn head(fill: &semantics::Fill, stored: bool) -> Arc<Head> {
         fields: fill.fields.clone(),
         bytes: None,
         selection: fill.selection.clone(),
-        validators: fill.validators.clone(),
         age: 0,
         ttl: None,
         withheld: HeaderMap::new(),
@@ -156,6 +155,11 @@ pub fn head(fill: &semantics::Fill, stored: bool) -> Arc<Head> {
 
 pub fn text(body: &Body) -> String {
     body.pieces().iter().map(|piece| String::from_utf8_lossy(piece)).collect()
+}
+
+/// The number that a body of one piece spells.
+pub fn digits(pieces: &[Bytes]) -> u64 {
+    std::str::from_utf8(&pieces[0]).unwrap().parse().unwrap()
 }
 
 /// What a flight's landing is now, if it has landed.

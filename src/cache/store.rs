@@ -40,6 +40,8 @@ pub struct Resource(ThinArc<Head, u8>);
 struct Head {
     id: u64,
     variants: Variants,
+    /// Of the slice's bytes, which are the key and, where its asset is scattered in it, the asset.
+    key_bytes: u16,
     asset: AssetPlace,
 }
 
@@ -50,20 +52,28 @@ enum Variants {
 }
 
 impl Resource {
-    fn new(id: u64, key: &str, mut variants: Vec<Arc<Variant>>) -> Resource {
+    /// A write's resource: its first `VARIANTS_MAX` variants.
+    pub fn new(id: u64, key: &str, mut variants: Vec<Arc<Variant>>) -> Resource {
         variants.truncate(VARIANTS_MAX);
         let variants = match variants.len() {
             1 => Variants::One(variants.remove(0)),
             _ => Variants::Many(variants.into()),
         };
-        let head = Head { id, variants, asset: AssetPlace::of(key) };
-        Resource(ThinArc::from_header_and_slice(head, key.as_bytes()))
+        let asset = AssetPlace::of(key);
+        match asset.behind(key) {
+            None => Resource::packed(id, variants, asset, key, key),
+            Some((asset, text)) => Resource::packed(id, variants, asset, key, &[key, &text].concat()),
+        }
+    }
+
+    fn packed(id: u64, variants: Variants, asset: AssetPlace, key: &str, texts: &str) -> Resource {
+        let key_bytes = u16::try_from(key.len()).expect("limits.rs: KEY_BYTES_MAX is below 65 536");
+        Resource(ThinArc::from_header_and_slice(Head { id, variants, key_bytes, asset }, texts.as_bytes()))
     }
 
     /// None, at the place in every order before all that `text` begins.
     pub fn before(text: &str) -> Resource {
-        let head = Head { id: 0, variants: Variants::Many(Box::default()), asset: AssetPlace::whole(text) };
-        Resource(ThinArc::from_header_and_slice(head, text.as_bytes()))
+        Resource::packed(0, Variants::Many(Box::default()), AssetPlace::whole(text), text, text)
     }
 
     /// The number of the write that stored it, from 1.
@@ -78,12 +88,12 @@ impl Resource {
 
     /// The same as bytes, which compare as the text does.
     pub fn key_bytes(&self) -> &[u8] {
-        &self.0.slice
+        &self.0.slice[..self.0.header.header.key_bytes.into()]
     }
 
     /// The asset of its key.
     pub fn asset(&self) -> AssetText<'_> {
-        self.0.header.header.asset.within(self.key_bytes())
+        self.0.header.header.asset.within(&self.0.slice)
     }
 
     /// Newest first.
@@ -97,7 +107,7 @@ impl Resource {
     /// What it takes in memory, in bytes.
     pub fn weight(&self) -> u32 {
         let variants: usize = self.variants().iter().map(|variant| variant.weight()).sum();
-        u32::try_from(OVERHEAD_BYTES + self.key_bytes().len() + variants).unwrap_or(u32::MAX)
+        u32::try_from(OVERHEAD_BYTES + self.0.slice.len() + variants).unwrap_or(u32::MAX)
     }
 }
 

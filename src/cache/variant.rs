@@ -122,7 +122,6 @@ pub struct Variant {
     /// When it was made, by its own account of its age.
     born: Moment,
     times: Times,
-    status: StatusCode,
     fields: Fields,
     rare: Option<Box<Rare>>,
     body: Body,
@@ -135,9 +134,11 @@ struct Rare {
     tags: Tags,
 }
 
-/// [`Freshness`], packed: whole seconds, 2^32 at most (RFC 9111 §1.2.2 asks for 2^31).
+/// The status, and [`Freshness`] packed: whole seconds, 2^32 at most (RFC 9111 §1.2.2 asks for 2^31). Together, so
+/// that the status fills what would be padding.
 #[derive(Clone, Copy, Debug)]
 struct Times {
+    status: StatusCode,
     lifetime_s: u32,
     stale_while_revalidate_s: u32,
     stale_if_error_s: u32,
@@ -147,7 +148,7 @@ struct Times {
 
 impl Times {
     /// A lifetime is rounded down, so that nothing is fresh for longer than it said.
-    fn of(freshness: &Freshness) -> Times {
+    fn of(status: StatusCode, freshness: &Freshness) -> Times {
         let Freshness {
             lifetime,
             age_at_store: _, // In `born`.
@@ -158,6 +159,7 @@ impl Times {
         } = *freshness;
         let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
         Times {
+            status,
             lifetime_s: seconds(lifetime),
             stale_while_revalidate_s: seconds(stale_while_revalidate),
             stale_if_error_s: seconds(stale_if_error),
@@ -195,8 +197,7 @@ impl Variant {
             epoch,
             stale_epoch: AtomicU64::new(0),
             born: received.before(fill.freshness.age_at_store),
-            times: Times::of(&fill.freshness),
-            status,
+            times: Times::of(status, &fill.freshness),
             fields: Fields::new(&fill.fields, shapes),
             rare: (!is_plain).then(|| Box::new(rare)),
             body,
@@ -210,7 +211,6 @@ impl Variant {
             stale_epoch: AtomicU64::new(self.stale_epoch.load(Ordering::Relaxed)),
             born: self.born,
             times: self.times,
-            status: self.status,
             fields: Fields::new(fields, shapes),
             rare: self.rare.clone(),
             body: self.body.clone(),
@@ -224,7 +224,7 @@ impl Variant {
 
     /// The status of the origin's response.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.times.status
     }
 
     /// The whole body.
@@ -234,7 +234,12 @@ impl Variant {
 
     /// Whether it answers a request with these fields.
     pub fn selects(&self, request: &HeaderMap) -> bool {
-        self.rare.as_ref().is_none_or(|rare| rare.selection.matches(request))
+        self.selects_by(|| request)
+    }
+
+    /// The same for fields that are made when they are needed: many responses answer every request.
+    pub fn selects_by<'a>(&self, request: impl FnOnce() -> &'a HeaderMap) -> bool {
+        self.rare.as_ref().is_none_or(|rare| rare.selection.matches(request()))
     }
 
     /// Whether it answers the same requests as the other: then one replaces the other.

@@ -2,6 +2,7 @@
 //!
 //! Pure; cost O(length).
 
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -38,19 +39,25 @@ impl AuthorityError {
 impl Authority {
     /// Reads `host`, `host:port`, `[ipv6]` or `[ipv6]:port`.
     pub fn parse(text: &str) -> Result<Authority, AuthorityError> {
+        Authority::canonical(text).map(|text| Authority(text.into()))
+    }
+
+    /// The canonical spelling of what [`Authority::parse`] reads; the text itself where it is spelled so.
+    pub fn canonical(text: &str) -> Result<Cow<'_, str>, AuthorityError> {
         if text.contains('@') {
             return Err(AuthorityError::UserInfo);
         }
         let (host, port) = split_port(text)?;
-        let host = canonical_host(host)?;
-        let port = match port {
+        let canonical = canonical_host(host)?;
+        let number = match port {
             None | Some("") => None,
             Some(digits) => Some(parse_port(digits)?).filter(|port| *port != 80 && *port != 443),
         };
-        Ok(Authority(match port {
-            None => host.into(),
-            Some(port) => format!("{host}:{port}").into(),
-        }))
+        Ok(match (canonical, number) {
+            (Cow::Borrowed(name), Some(_)) if is_spelled_so(text, name, port) => text.into(),
+            (host, None) => host,
+            (host, Some(number)) => format!("{host}:{number}").into(),
+        })
     }
 
     /// The canonical text.
@@ -67,10 +74,22 @@ impl Authority {
     }
 }
 
+/// An authority is found by its canonical text: both hash and compare alike.
+impl Borrow<str> for Authority {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether `text` is the name, a colon, and the port without zeros before it: nothing else was dropped.
+fn is_spelled_so(text: &str, name: &str, port: Option<&str>) -> bool {
+    port.is_some_and(|digits| !digits.starts_with('0') && text.len() == name.len() + 1 + digits.len())
 }
 
 fn split_port(text: &str) -> Result<(&str, Option<&str>), AuthorityError> {
@@ -94,12 +113,14 @@ fn parse_port(digits: &str) -> Result<u16, AuthorityError> {
     digits.parse().ok().filter(|port| *port != 0).ok_or(AuthorityError::Port)
 }
 
-fn canonical_host(host: &str) -> Result<String, AuthorityError> {
+fn canonical_host(host: &str) -> Result<Cow<'_, str>, AuthorityError> {
     if let Some(inside) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let address: Ipv6Addr = inside.parse().map_err(|_| AuthorityError::Host)?;
-        return Ok(format!("[{address}]"));
+        return Ok(format!("[{address}]").into());
     }
-    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let name = if is_lower { Cow::Borrowed(name) } else { name.to_ascii_lowercase().into() };
     if name.is_empty() {
         return Err(AuthorityError::Empty);
     }

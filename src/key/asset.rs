@@ -2,7 +2,7 @@
 //!
 //! An asset is found in its key's text and compared there, so that an index in the order of assets holds no
 //! copies. Almost always it is two slices of the text, before and after one run of `tr:` segments; where such
-//! segments stand in several places, it is put together anew for each comparison. No locks; O(length).
+//! segments stand in several places, it is put together, by whoever compares it or once for all. No locks; O(length).
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -62,6 +62,14 @@ impl AssetPlace {
     pub fn whole(text: &str) -> AssetPlace {
         let end = u16::try_from(text.len()).expect("limits.rs: KEY_BYTES_MAX is below 65 536");
         AssetPlace { from: end, to: end, end }
+    }
+
+    /// The asset of a key, whole and behind it, where it is scattered: then the place is one in both together, and
+    /// a comparison puts nothing together.
+    pub fn behind(self, key: &str) -> Option<(AssetPlace, String)> {
+        let AssetText::Whole(asset) = self.within(key.as_bytes()) else { return None };
+        let place = |at: usize| u16::try_from(at).expect("limits.rs: two keys are below 65 536");
+        Some((AssetPlace { from: 0, to: place(key.len()), end: place(key.len() + asset.len()) }, asset))
     }
 
     /// The asset of the key that it was found in.

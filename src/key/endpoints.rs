@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use ahash::RandomState;
 
 use super::canonical::{self, PATH, QUERY};
-use super::{Key, KeyError, KeyPrefix};
+use super::{Key, KeyError, KeyPrefix, spare};
 use crate::config::{Account, Authority, Parameter, Route, UrlEndpoint, Urls};
 use crate::limits::{KEY_BYTES_MAX, TARGET_BYTES_MAX};
 
@@ -75,7 +75,7 @@ pub struct Located {
 struct Resolved {
     account: usize,
     route: Option<usize>,
-    text: Box<str>,
+    text: String,
 }
 
 impl Endpoints {
@@ -111,13 +111,9 @@ impl Endpoints {
         endpoints
     }
 
-    /// The key of a request: path and query as its target had them, without `?` and fragment.
-    pub fn locate(
-        &self,
-        authority: &Authority,
-        path: &str,
-        query: Option<&str>,
-    ) -> Result<Located, KeyError> {
+    /// The key of a request to a host, by its canonical spelling: path and query as its target had them, without
+    /// `?` and fragment.
+    pub fn locate(&self, authority: &str, path: &str, query: Option<&str>) -> Result<Located, KeyError> {
         if path.len() + query.map_or(0, |query| query.len() + 1) > TARGET_BYTES_MAX {
             return Err(KeyError::TooLong);
         }
@@ -129,7 +125,7 @@ impl Endpoints {
     /// Takes every URL that a key can be printed as, which may be longer than the target that made the key.
     pub fn parse_url(&self, url: &str) -> Result<Located, KeyError> {
         let (authority, path, query) = split_url(url)?;
-        self.resolve(&authority, path, query, Extent::Url).map(Resolved::located)
+        self.resolve(authority.as_str(), path, query, Extent::Url).map(Resolved::located)
     }
 
     /// The beginning of the keys of all URLs that begin with `text`, and the account that they belong to.
@@ -142,8 +138,8 @@ impl Endpoints {
         if matches!(query.unwrap_or(path).as_bytes(), [.., b'%'] | [.., b'%', _]) {
             return Err(KeyError::BrokenEscape);
         }
-        let resolved = self.resolve(&authority, path, query, Extent::Prefix)?;
-        Ok((resolved.account, KeyPrefix(resolved.text)))
+        let resolved = self.resolve(authority.as_str(), path, query, Extent::Prefix)?;
+        Ok((resolved.account, KeyPrefix(resolved.text.into())))
     }
 
     /// The URL of a key: below its account's canonical endpoint, or below the first alias that leads back to
@@ -180,7 +176,7 @@ impl Endpoints {
     /// The account of a URL or of a prefix, its route, and the canonical text.
     fn resolve(
         &self,
-        authority: &Authority,
+        authority: &str,
         path: &str,
         query: Option<&str>,
         extent: Extent,
@@ -206,7 +202,11 @@ impl Endpoints {
         let text = owner.text(if below.is_empty() { "/" } else { below }, query)?;
         let route = self.route_of(&text);
         let ignored = route.map_or(&[][..], |route| &self.routes[route].ignore_query);
-        Ok(Resolved { account: found.account, route, text: without_parameters(text, ignored, extent) })
+        Ok(Resolved {
+            account: found.account,
+            route,
+            text: without_parameters(text, ignored, extent, owner.urls),
+        })
     }
 
     /// The first route that holds for a key. Costs a regular expression for each before it; nothing without
@@ -229,7 +229,8 @@ impl Resolved {
 
 /// A key or a prefix less the parameters that its route ignores. The last parameter of a prefix may go on: where
 /// it may become an ignored one, the prefix ends before it, which covers more than was written and never less.
-fn without_parameters(text: Box<str>, ignored: &[Parameter], extent: Extent) -> Box<str> {
+/// A canonical query that is empty then is dropped, as one that was empty from the start.
+fn without_parameters(text: String, ignored: &[Parameter], extent: Extent, urls: Urls) -> String {
     let (path, Some(query)) = super::split_query(&text) else { return text };
     if ignored.is_empty() {
         return text;
@@ -250,22 +251,26 @@ fn without_parameters(text: Box<str>, ignored: &[Parameter], extent: Extent) -> 
             separator = '&';
         }
     }
-    out.into_boxed_str()
+    if urls == Urls::Canonical && out.len() == path.len() + 1 {
+        out.pop();
+    }
+    out
 }
 
 impl Owner {
-    /// The text of a key or of a prefix. Allocates once where nothing has to be escaped.
-    fn text(&self, path: &str, query: Option<&str>) -> Result<Box<str>, KeyError> {
+    /// The text of a key or of a prefix. Allocates once where nothing has to be escaped, and not at all where the
+    /// thread has a spare text.
+    fn text(&self, path: &str, query: Option<&str>) -> Result<String, KeyError> {
         let query = query.filter(|query| !query.is_empty() || self.urls == Urls::Opaque);
         let length = self.id.len() + path.len() + query.map_or(0, |query| query.len() + 1);
-        let mut out = String::with_capacity(length);
+        let mut out = spare::take(length);
         out.push_str(&self.id);
         canonical::write(path, &PATH, self.urls, &mut out)?;
         if let Some(query) = query {
             out.push('?');
             canonical::write(query, &QUERY, self.urls, &mut out)?;
         }
-        if out.len() > KEY_BYTES_MAX { Err(KeyError::TooLong) } else { Ok(out.into_boxed_str()) }
+        if out.len() > KEY_BYTES_MAX { Err(KeyError::TooLong) } else { Ok(out) }
     }
 }
 
@@ -288,6 +293,10 @@ impl Host {
         for depth in 1..=self.depth_max {
             let Some(segment) = path.get(end + 1..) else { break };
             end += 1 + segment.find('/').unwrap_or(segment.len());
+            if let Some(account) = self.paths.get(&path[..end]) {
+                found = Some(Match { account: *account, end, depth });
+                continue;
+            }
             // Not canonical and not to be made so: no endpoint. Its owner, if there is one, names the rule.
             let Ok(head) = canonical::path(&path[..end]) else { break };
             if let Some(account) = self.paths.get(&*head) {
@@ -353,6 +362,9 @@ mod tests {
             ("/demo/p/a?a=v&b=utm_",                "demo/p/a?a=v&b=utm_"),
             ("/demo/p/a?a;utm_x=1",                 "demo/p/a?a;utm_x=1"),
             ("/demo/p/a?&utm_a&",                   "demo/p/a?&"),
+            ("/demo/p/a?utm_a&",                    "demo/p/a"),
+            ("/demo/p/a?&v",                        "demo/p/a"),
+            ("/raw/a?x&",                           "raw/a?"),
             ("/demo/p/never?w=1",                   "demo/p/never?w=1"),
             ("/demo/a?utm_a=1",                     "demo/a?utm_a=1"),
             ("/raw/a?xy&z&x",                       "raw/a?z"),

@@ -28,9 +28,7 @@ pub struct Whole<'a> {
     /// The status of the whole.
     pub status: StatusCode,
     /// Its fields.
-    pub fields: &'a HeaderMap,
-    /// What a client's copy is compared with.
-    pub validators: &'a Validators,
+    pub fields: HeaderMap,
     /// The length of the whole, where it is known.
     pub bytes: Option<u64>,
     /// What is at hand of it, where that is a part.
@@ -70,19 +68,17 @@ impl Proxy {
 
     /// An answer from a stored response that has what is asked for.
     fn answer_from(&self, asked: &Asked<'_>, variant: &Arc<Variant>, cache_status: CacheStatus) -> Reply {
-        let (fields, body) = (variant.fields(), variant.body());
-        let validators = Validators::read(&fields, self.cache.clock().wall());
+        let body = variant.body();
         let whole = Whole {
             status: variant.status(),
-            fields: &fields,
-            validators: &validators,
+            fields: variant.fields(),
             bytes: Some(body.complete_bytes()),
             part: body.part(),
             stored: Some(body),
         };
         let now = self.cache.now();
         let age = variant.freshness(now).age(variant.age_at(now));
-        self.answer_of(&whole, asked, Some(age), cache_status, |range| {
+        self.answer_of(whole, asked, Some(age), cache_status, |range| {
             ReplyBody::stored(body.clone(), range.unwrap_or(0..body.bytes()))
         })
     }
@@ -101,14 +97,13 @@ impl Proxy {
         let cache_status = CacheStatus { outcome, ttl: head.ttl, detail: None };
         let whole = Whole {
             status: head.status,
-            fields: &head.fields,
-            validators: &head.validators,
+            fields: head.fields.clone(),
             bytes: head.part.as_ref().map_or(head.bytes, |part| Some(part.complete)),
             part: head.part.as_ref(),
             stored: None,
         };
         let age = Some(head.age).filter(|age| *age > 0);
-        let mut reply = self.answer_of(&whole, asked, age, cache_status, |range| match range {
+        let mut reply = self.answer_of(whole, asked, age, cache_status, |range| match range {
             Some(range) => {
                 let bytes = range.end - range.start;
                 ReplyBody::shared(reader.narrow(range), Some(bytes))
@@ -121,10 +116,11 @@ impl Proxy {
         reply
     }
 
-    /// RFC 9110 §13.2.2: conditions first, then the range. `body` is given the place in what is at hand.
+    /// RFC 9110 §13.2.2: conditions first, then the range. `body` is given the place in what is at hand. A request
+    /// without either costs no look at the validators.
     pub(super) fn answer_of(
         &self,
-        whole: &Whole<'_>,
+        whole: Whole<'_>,
         asked: &Asked<'_>,
         age: Option<u64>,
         cache_status: CacheStatus,
@@ -132,19 +128,26 @@ impl Proxy {
     ) -> Reply {
         let now = self.cache.clock().wall();
         let request = RequestFacts { method: &asked.method, headers: &asked.client };
-        let (status, mut fields, body) =
-            if whole.validators.answer(&request, whole.status, now) == Answer::NotModified {
-                (StatusCode::NOT_MODIFIED, conditional::not_modified_fields(whole.fields), ReplyBody::empty())
-            } else if asked.method == Method::HEAD {
-                let mut fields = whole.fields.clone();
-                fields.extend(whole.bytes.map(|bytes| (header::CONTENT_LENGTH, bytes.into())));
-                (whole.status, fields, ReplyBody::empty())
-            } else {
-                self.ranged(whole, &request, now, body)
-            };
-        fields.extend(age.map(|age| (header::AGE, age.into())));
+        let asks = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::RANGE];
+        let validators = asks
+            .iter()
+            .any(|name| asked.client.contains_key(name))
+            .then(|| Validators::read(&whole.fields, now));
+        let (status, mut fields, body) = match validators {
+            Some(validators) if validators.answer(&request, whole.status, now) == Answer::NotModified => {
+                let fields = conditional::not_modified_fields(&whole.fields);
+                (StatusCode::NOT_MODIFIED, fields, ReplyBody::empty())
+            }
+            _ if asked.method == Method::HEAD => {
+                let Whole { status, mut fields, bytes, .. } = whole;
+                fields.extend(bytes.map(|bytes| (header::CONTENT_LENGTH, bytes.into())));
+                (status, fields, ReplyBody::empty())
+            }
+            Some(validators) => self.ranged(whole, &request, &validators, now, body),
+            None => at_hand(whole, body),
+        };
+        reply::stamp(&mut fields, age, &cache_status, asked.request_id);
         fields::tell(&mut fields, status, asked.policy);
-        fields.append("cache-status", cache_status.value());
         reply::new(status, fields, body)
     }
 
@@ -152,21 +155,22 @@ impl Proxy {
     /// 9110 §14.2 lets a server ignore the field.
     fn ranged(
         &self,
-        whole: &Whole<'_>,
+        whole: Whole<'_>,
         request: &RequestFacts<'_>,
+        validators: &Validators,
         now: SystemTime,
         body: impl FnOnce(Option<Range<u64>>) -> ReplyBody,
     ) -> (StatusCode, HeaderMap, ReplyBody) {
-        let Some(length) = whole.bytes else { return (whole.status, whole.fields.clone(), body(None)) };
+        let Some(length) = whole.bytes else { return at_hand(whole, body) };
         let from = whole.part.map_or(0, |part| part.range.start);
-        let at_hand = |range: &Range<u64>| whole.part.is_none_or(|part| part.covers(range));
-        match (range::select(request, whole.status, whole.validators, length, now), whole.stored) {
-            (Selected::Single(range), _) if at_hand(&range) => {
-                let mut fields = whole.fields.clone();
+        let holds = |range: &Range<u64>| whole.part.is_none_or(|part| part.covers(range));
+        match (range::select(request, whole.status, validators, length, now), whole.stored) {
+            (Selected::Single(range), _) if holds(&range) => {
+                let mut fields = whole.fields;
                 fields.insert(header::CONTENT_RANGE, range::content_range(&range, length));
                 (StatusCode::PARTIAL_CONTENT, fields, body(Some(range.start - from..range.end - from)))
             }
-            (Selected::Several(ranges), Some(stored)) if ranges.iter().all(at_hand) => {
+            (Selected::Several(ranges), Some(stored)) if ranges.iter().all(holds) => {
                 self.several(whole, stored, &ranges, length)
             }
             (Selected::Unsatisfiable, _) => {
@@ -175,15 +179,7 @@ impl Proxy {
                 fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 (StatusCode::RANGE_NOT_SATISFIABLE, fields, ReplyBody::empty())
             }
-            // A part that its origin chose to send for a range that selects another: with its own place.
-            (_, _) => match whole.part {
-                None => (whole.status, whole.fields.clone(), body(None)),
-                Some(part) => {
-                    let mut fields = whole.fields.clone();
-                    fields.insert(header::CONTENT_RANGE, range::content_range(&part.range, length));
-                    (StatusCode::PARTIAL_CONTENT, fields, body(None))
-                }
-            },
+            _ => at_hand(whole, body),
         }
     }
 
@@ -191,7 +187,7 @@ impl Proxy {
     /// `RANGES_MAX`, and together they hold no more bytes than the whole.
     fn several(
         &self,
-        whole: &Whole<'_>,
+        whole: Whole<'_>,
         stored: &Body,
         ranges: &[Range<u64>],
         length: u64,
@@ -215,12 +211,24 @@ impl Proxy {
             segments.push(Segment::Stored(range.start - from..range.end - from));
         }
         segments.push(Segment::Text(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
-        let mut fields = whole.fields.clone();
+        let mut fields = whole.fields;
         let kind = HeaderValue::try_from(format!("multipart/byteranges; boundary={boundary}"));
         fields.insert(header::CONTENT_TYPE, kind.expect("made of letters, digits and hyphens"));
         fields.remove(header::CONTENT_RANGE); // Each part has its own; one of the origin's means nothing.
         (StatusCode::PARTIAL_CONTENT, fields, ReplyBody::several(stored.clone(), segments))
     }
+}
+
+/// All that is at hand: the whole, or a part with its place, where its origin chose to send one for a range that
+/// selects another.
+fn at_hand(
+    whole: Whole<'_>,
+    body: impl FnOnce(Option<Range<u64>>) -> ReplyBody,
+) -> (StatusCode, HeaderMap, ReplyBody) {
+    let Whole { status, mut fields, bytes, part, .. } = whole;
+    let (Some(part), Some(length)) = (part, bytes) else { return (status, fields, body(None)) };
+    fields.insert(header::CONTENT_RANGE, range::content_range(&part.range, length));
+    (StatusCode::PARTIAL_CONTENT, fields, body(None))
 }
 
 /// An answer that is the origin's own, for this request alone; `detail` says why.

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -107,6 +107,7 @@ pub struct ClientBody {
 /// What others know of a [`ClientBody`] that was given away.
 struct UploadState {
     fault: AtomicU8,
+    is_over: AtomicBool,
     ended: Notify,
 }
 
@@ -117,6 +118,11 @@ impl UploadEnd {
     /// Waits for it.
     pub async fn reached(&self) {
         self.0.ended.notified().await;
+    }
+
+    /// Whether it has come.
+    pub fn is_reached(&self) -> bool {
+        self.0.is_over.load(Ordering::Relaxed)
     }
 }
 
@@ -139,7 +145,7 @@ impl ClientBody {
     /// A body that must make progress in every `idle_timeout`, and end by `deadline`.
     pub fn new(incoming: Incoming, idle_timeout: Duration, deadline: Instant) -> (ClientBody, FaultReport) {
         let fault = AtomicU8::new(Fault::None as u8);
-        let state = Arc::new(UploadState { fault, ended: Notify::new() });
+        let state = Arc::new(UploadState { fault, is_over: AtomicBool::new(false), ended: Notify::new() });
         let report = FaultReport(state.clone());
         (ClientBody { incoming, bytes: 0, idle_timeout, deadline, timer: None, state }, report)
     }
@@ -152,6 +158,7 @@ impl ClientBody {
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
+        self.state.is_over.store(true, Ordering::Relaxed);
         self.state.ended.notify_one(); // hyper drops a body when it has sent it, or gives it up.
     }
 }

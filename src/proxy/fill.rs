@@ -1,4 +1,4 @@
-//! One fetch of one key, from the ticket to the commit.
+//! One fetch of one key, from the ticket to the origin's answer; what becomes of that is `arrival.rs`.
 //!
 //! Runs in a task of its own. The order is the discipline's: the lead holds its ticket before this starts;
 //! only then the store is asked for what may be revalidated or completed; only then something goes to the
@@ -11,20 +11,19 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
+use super::arrival::Course;
 use super::interim::Offers;
-use super::origin::{Framing, OriginBody};
+use super::origin::OriginBody;
+use super::request_id::RequestName;
 use super::{Proxy, Site};
-use crate::cache::{Body, Commit, Failure, Head, Landing, Lead, Lookup, Variant};
+use crate::cache::{Body, Commit, Failure, Landing, Lead, Lookup, Variant};
 use crate::clock::Moment;
 use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
-use crate::semantics::conditional::Validators;
 use crate::semantics::freshness::State;
 use crate::semantics::policy::Policy;
 use crate::semantics::range::{self, Completion, Part};
-use crate::semantics::storable::NotStorable;
-use crate::semantics::vary::Selection;
-use crate::semantics::{self, Confirmation, Held, Renewal, RequestFacts, fields};
+use crate::semantics::{self, Confirmation, Held, Renewal, RequestFacts};
 use crate::target::{Tag, Tags};
 
 /// Whom a fetch is for, and by which rules.
@@ -37,9 +36,16 @@ pub struct Errand {
     /// What the client asks of a cache, where the route honours it.
     pub wanted: RequestDirectives,
     /// The name of the request that led.
-    pub request_id: HeaderValue,
+    pub request_id: RequestName,
     /// Where interim responses go: to the client that led.
     pub interim: Option<Offers>,
+}
+
+impl Errand {
+    /// The request's name, for the log.
+    pub fn request(&self) -> &str {
+        self.request_id.as_str()
+    }
 }
 
 /// A response that can't be shared, and why it is not stored.
@@ -52,12 +58,12 @@ pub struct HandedOver {
 
 /// See the module.
 pub struct Fill {
-    proxy: Arc<Proxy>,
-    errand: Errand,
-    lead: Lead,
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) errand: Errand,
+    pub(super) lead: Lead,
     /// What the origin is asked about.
-    base: Option<Arc<Variant>>,
-    handed_over: oneshot::Sender<HandedOver>,
+    pub(super) base: Option<Arc<Variant>>,
+    pub(super) handed_over: oneshot::Sender<HandedOver>,
 }
 
 /// What is done about a stored variant.
@@ -70,16 +76,6 @@ enum Approach {
     Complete(Completion, Option<HeaderValue>),
     /// It is of no use.
     Replace,
-}
-
-/// What streams to the flight's readers beside what the origin sends, and what becomes of it.
-struct Course {
-    /// How to store it; nothing where it isn't.
-    storing: Option<semantics::Fill>,
-    /// Of a body that is completed, what is held: before the origin's bytes or after them.
-    before: Option<Body>,
-    after: Option<Body>,
-    received: Moment,
 }
 
 impl Fill {
@@ -252,7 +248,8 @@ impl Fill {
                 variant
             }
             Renewal::Spent { fields, reason } => {
-                tracing::debug!(key = %self.lead.key(), reason = reason.as_str(), "not stored again");
+                let (request, reason) = (self.errand.request(), reason.as_str());
+                tracing::debug!(key = %self.lead.key(), request, reason, "not stored again");
                 self.proxy.cache.discard(&self.lead, base);
                 Arc::new(self.proxy.cache.with_fields(base, &fields))
             }
@@ -274,180 +271,7 @@ impl Fill {
         }
     }
 
-    /// The length that a response's body is known to have.
-    fn length(&self, response: &Response<OriginBody>) -> Option<u64> {
-        match response.body().framing() {
-            Framing::Length(bytes) => Some(bytes),
-            Framing::Chunked | Framing::Close => None,
-        }
-    }
-
-    fn head(&self, origin_status: StatusCode, fill: &semantics::Fill, bytes: Option<u64>) -> Head {
-        let partial = origin_status == StatusCode::PARTIAL_CONTENT;
-        Head {
-            // A part is stored as what it is a part of.
-            status: if partial { StatusCode::OK } else { origin_status },
-            origin_status,
-            fields: fill.fields.clone(),
-            withheld: fill.withheld.clone(),
-            bytes,
-            part: fill.part.clone(),
-            selection: fill.selection.clone(),
-            validators: fill.validators.clone(),
-            age: fill.freshness.age(Duration::ZERO),
-            ttl: Some(fill.freshness.ttl(Duration::ZERO)),
-            stored: true,
-        }
-    }
-
-    /// A response that is no 304 of ours: it is stored, shared once, or handed over.
-    pub async fn received(mut self, response: Response<OriginBody>, received: Moment, delay: Duration) {
-        let status = response.status();
-        let part_asked = self.lead.fields().contains_key(header::RANGE);
-        if status == StatusCode::NOT_MODIFIED || (status == StatusCode::PARTIAL_CONTENT && !part_asked) {
-            return self.fail(Failure::BadResponse); // Neither was asked for.
-        }
-        let request = RequestFacts { method: &Method::GET, headers: self.lead.fields() };
-        let wall = self.proxy.cache.clock().wall();
-        let planned = semantics::plan(&request, status, response.headers(), &self.errand.policy, wall, delay);
-        let length = self.length(&response);
-        match planned {
-            Ok(_) if length.is_some_and(|bytes| bytes > self.proxy.object_bytes_max) => {
-                self.hand_over(response, "too-large");
-            }
-            // One that has another length than its place in the whole.
-            Ok(semantics::Fill { part: Some(part), .. })
-                if length.is_some_and(|length| length != part.range.end - part.range.start) =>
-            {
-                self.hand_over(response, NotStorable::Part.as_str());
-            }
-            Ok(fill) => {
-                let head = self.head(status, &fill, length);
-                self.lead.learn(tags(self.lead.key(), &fill));
-                let course = Course { storing: Some(fill), before: None, after: None, received };
-                self.stream(head, response.into_body(), course).await;
-            }
-            // One failure answers all who waited for it; that it says so is no reason to ask once more.
-            Err(NotStorable::Status) if status.is_server_error() => {
-                let mut fields = fields::forwarded(response.headers(), &self.errand.policy);
-                fields.remove(header::SET_COOKIE);
-                fields.remove(header::CONTENT_LENGTH);
-                let head = Head {
-                    status,
-                    origin_status: status,
-                    validators: Validators::read(&fields, wall),
-                    fields,
-                    withheld: HeaderMap::new(),
-                    bytes: length,
-                    part: None,
-                    selection: Selection::default(),
-                    age: 0,
-                    ttl: None,
-                    stored: false,
-                };
-                let course = Course { storing: None, before: None, after: None, received };
-                self.stream(head, response.into_body(), course).await;
-            }
-            Err(reason) => self.hand_over(response, reason.as_str()),
-        }
-    }
-
-    /// What can't be shared goes to the client that led, and the others go to the origin on their own.
-    fn hand_over(mut self, response: Response<OriginBody>, reason: &'static str) {
-        tracing::debug!(key = %self.lead.key(), status = %response.status(), reason, "not stored");
-        let replaces = matches!(response.status().as_u16(), 200..=299 | 404 | 410);
-        if let Some(base) = self.base.as_ref().filter(|_| replaces) {
-            // The origin has something else there now: what is stored answers nobody any more.
-            self.proxy.cache.discard(&self.lead, base);
-        }
-        self.proxy.cache.mark_not_storable(self.lead.key());
-        self.lead.land(Landing::Alone);
-        // A client that left needs no answer; dropping the response closes its connection.
-        let _ = self.handed_over.send(HandedOver { response, reason });
-        self.lead.finish(Ok(()));
-    }
-
-    /// Streams the body to the flight's readers; what is to be stored is committed before its last piece is
-    /// shown.
-    async fn stream(mut self, head: Head, mut body: OriginBody, mut course: Course) {
-        let (status, length) = (head.status, head.bytes);
-        // A body that is broken from its first byte, as far as it is here, is no answer at all.
-        let first = match body.at_once().await {
-            Some(Err(failure)) => return self.fail(failure),
-            Some(Ok(piece)) => Some(piece),
-            None => None,
-        };
-        self.append_held(course.before.take());
-        first.into_iter().for_each(|piece| self.lead.append(piece));
-        self.lead.land(Landing::Shared(Arc::new(head)));
-        if !body.is_complete() {
-            self.lead.show();
-        }
-        loop {
-            if let Err(failure) = self.lead.wanted().await {
-                return self.lead.finish(Err(failure));
-            }
-            match self.piece(&mut body).await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(failure) => {
-                    self.proxy.metrics.fetch_failures.increment();
-                    return self.lead.finish(Err(failure));
-                }
-            }
-            if course.storing.is_some() && self.lead.received() > self.proxy.object_bytes_max {
-                course.storing = None;
-                self.proxy.cache.mark_not_storable(self.lead.key());
-                self.lead.stop_storing();
-            }
-            self.lead.show();
-        }
-        self.append_held(course.after.take());
-        if length.is_some_and(|length| length != self.lead.received()) {
-            // hyper ends a body at its length; this is a part in chunks that brought too little or too much.
-            return self.lead.finish(Err(Failure::Incomplete));
-        }
-        if let Some(fill) = course.storing.filter(|_| self.lead.received() <= self.proxy.object_bytes_max) {
-            self.keep(status, fill, course.received);
-        }
-        self.lead.show();
-        self.lead.finish(Ok(()));
-    }
-
-    /// Stores the body that has arrived, whole or with its place in the whole.
-    fn keep(&self, status: StatusCode, mut fill: semantics::Fill, received: Moment) {
-        let mut body = self.lead.body();
-        if let Some(part) = fill.part.take() {
-            if part.range.end - part.range.start != body.bytes() {
-                return; // A part in chunks, of another length than its place.
-            }
-            body = body.placed(part);
-        }
-        self.commit(&self.variant(status, &fill, body, received));
-    }
-
-    fn append_held(&self, held: Option<Body>) {
-        for piece in held.iter().flat_map(Body::pieces) {
-            self.lead.append(piece.clone());
-        }
-    }
-
-    /// Appends the next piece; whether there are more after it.
-    async fn piece(&self, body: &mut OriginBody) -> Result<bool, Failure> {
-        if body.is_complete() {
-            return Ok(false);
-        }
-        match body.next().await {
-            None => Ok(false),
-            Some(Err(failure)) => Err(failure),
-            Some(Ok(piece)) => {
-                self.lead.append(piece);
-                Ok(!body.is_complete() || self.lead.received() > self.proxy.object_bytes_max)
-            }
-        }
-    }
-
-    fn variant(
+    pub(super) fn variant(
         &self,
         status: StatusCode,
         fill: &semantics::Fill,
@@ -458,7 +282,7 @@ impl Fill {
         self.proxy.cache.variant(&self.lead, status, fill, tags, body, received)
     }
 
-    fn commit(&self, variant: &Arc<Variant>) {
+    pub(super) fn commit(&self, variant: &Arc<Variant>) {
         match self.proxy.cache.commit(&self.lead, variant.clone()) {
             Commit::Stored => {
                 self.proxy.metrics.stored.increment();
@@ -468,7 +292,7 @@ impl Fill {
         }
     }
 
-    fn fail(mut self, failure: Failure) {
+    pub(super) fn fail(mut self, failure: Failure) {
         self.proxy.metrics.fetch_failures.increment();
         self.lead.land(Landing::Failed(failure));
         self.lead.finish(Err(failure));
@@ -497,6 +321,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::{self, Origin, Sources};
     use crate::key::Endpoints;
+    use crate::semantics::fields;
 
     /// Nothing listens at its origin: whoever asks it fails.
     const CONFIG: &str = "[[accounts]]\nid = \"a\"\nprivate_keys = [\"0123456789abcdef\"]\n\
@@ -519,7 +344,7 @@ mod tests {
                 site: site.clone(),
                 policy: policy.clone(),
                 wanted: RequestDirectives::default(),
-                request_id: HeaderValue::from_static("test"),
+                request_id: crate::proxy::RequestIds::new("test").name(&HeaderMap::new()),
                 interim: None,
             };
             Fill::new(proxy.clone(), errand, lead, handed_over)

@@ -3,6 +3,8 @@
 //! hyper parses strictly but is no proxy: Host, target, body and framing rules of an intermediary are
 //! checked here, before a key is made. Pure.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 
 use crate::config::Authority;
@@ -141,7 +143,7 @@ fn framing(method: &Method, version: Version, fields: &HeaderMap) -> Result<(), 
 }
 
 /// The one host that the request is for. An absolute target's wins, and Host must agree with it.
-fn authority<B>(request: &Request<B>) -> Result<Authority, Refusal> {
+fn authority<B>(request: &Request<B>) -> Result<Cow<'_, str>, Refusal> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, another) = (hosts.next(), hosts.next());
     if another.is_some() {
@@ -149,11 +151,11 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, Refusal> {
     }
     let host = host.ok_or(Refusal::Host("it is missing"))?;
     let host = host.to_str().map_err(|_| Refusal::Host("it is not a valid name or address"))?;
-    let host = Authority::parse(host).map_err(|error| Refusal::Host(error.as_str()))?;
+    let host = Authority::canonical(host).map_err(|error| Refusal::Host(error.as_str()))?;
     let uri = request.uri();
     match (uri.scheme_str(), uri.authority()) {
         (None, None) => Ok(host),
-        (Some("http" | "https"), Some(target)) => match Authority::parse(target.as_str()) {
+        (Some("http" | "https"), Some(target)) => match Authority::canonical(target.as_str()) {
             Ok(target) if target == host => Ok(target),
             Ok(_) => Err(Refusal::HostMismatch),
             Err(error) => Err(Refusal::Host(error.as_str())),

@@ -14,7 +14,6 @@ use super::pipeline::{Asked, Outcome};
 use super::reply::Reply;
 use crate::cache::{Commit, Failure, Lead, Lookup, Variant};
 use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
-use crate::semantics::conditional::Validators;
 use crate::semantics::{self, Confirmation, Held, Renewal, fields};
 
 impl Proxy {
@@ -26,14 +25,14 @@ impl Proxy {
         asked: &Asked<'_>,
         reason: Forwarded,
     ) -> (Reply, Outcome) {
-        let (mut lead, _reader) = self.cache.fetch_alone(&asked.key, &asked.forwarded);
-        let stored = match self.cache.look_up(&asked.key, &asked.forwarded) {
+        let (mut lead, _reader) = self.cache.fetch_alone(&asked.key, asked.forwarded());
+        let stored = match self.cache.look_up(&asked.key, asked.forwarded()) {
             Lookup::Found(variant) => Some(variant),
             Lookup::OtherVariants | Lookup::Absent => None,
         };
         let sent = self.cache.now();
         let open = asked.open_interim().await;
-        let mut ask = self.ask(Method::HEAD, &asked.key, asked.forwarded.clone());
+        let mut ask = self.ask(Method::HEAD, &asked.key, asked.forwarded().clone());
         ask.interim = open.as_ref().map(Open::offers);
         let response = match self.exchange(asked.site, ask, asked.request_id).await {
             Ok(response) => response,
@@ -109,20 +108,10 @@ impl Proxy {
         renewed: bool,
     ) -> Reply {
         let fields = fields::forwarded(response.headers(), asked.policy);
-        let validators = Validators::read(&fields, self.cache.clock().wall());
-        let whole = Whole {
-            status: response.status(),
-            fields: &fields,
-            validators: &validators,
-            bytes: None,
-            part: None,
-            stored: None,
-        };
+        let whole = Whole { status: response.status(), fields, bytes: None, part: None, stored: None };
         let status = Some(response.status());
         let outcome = Handled::Forwarded { reason, status, stored: renewed, collapsed: false };
         let detail = if renewed { None } else { Some("head") };
-        self.answer_of(&whole, asked, None, CacheStatus { outcome, ttl: None, detail }, |_| {
-            ReplyBody::empty()
-        })
+        self.answer_of(whole, asked, None, CacheStatus { outcome, ttl: None, detail }, |_| ReplyBody::empty())
     }
 }

@@ -132,7 +132,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// Tells one client too many to come back, as far as its socket takes it at once.
 async fn refuse(mut socket: TcpStream) {
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
-        cache-control: no-store\r\ncontent-length: 0\r\n\r\n";
+        cache-control: no-store\r\ncache-status: Freshet; detail=connections-max\r\ncontent-length: 0\r\n\r\n";
     // A new socket's buffer takes these bytes without a wait; a client that is gone needs no answer.
     let _ = tokio::time::timeout(ACCEPT_PAUSE, socket.write_all(ANSWER)).await;
 }

@@ -1,19 +1,23 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
-//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches and stores, by `origin.rs`, and `refreshes.rs`
-//! keeps refreshes apart; HEAD goes by `head.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make
-//! answers, `body.rs` carries bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in `cache` alone.
+//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs`, whose connections are those of
+//! `origin_connection.rs`, and `arrival.rs` streams and stores what comes; `refreshes.rs` keeps refreshes apart.
+//! HEAD goes by `head.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
+//! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in
+//! `cache` alone.
 
 mod answer;
+mod arrival;
 mod body;
 mod connection;
 mod fill;
-mod gate;
+pub mod gate;
 mod head;
 mod interim;
 pub mod listener;
 mod origin;
+mod origin_connection;
 mod pass;
 mod pipeline;
 mod refreshes;
@@ -36,7 +40,7 @@ use crate::telemetry::Metrics;
 use body::RequestBody;
 use origin::{Ask, Origin, OriginBody};
 use refreshes::Refreshes;
-use request_id::RequestIds;
+use request_id::{RequestIds, RequestName};
 use routes::Routes;
 
 /// What every request of the data plane shares.
@@ -113,12 +117,12 @@ impl Proxy {
         &self,
         site: &Site,
         ask: Ask,
-        request_id: &HeaderValue,
+        request_id: &RequestName,
     ) -> Result<Response<OriginBody>, Failure> {
         self.metrics.fetches.increment();
         let exchanged = site.origin.exchange(ask, RequestBody::Empty).await;
         if let Err(failure) = &exchanged {
-            let request = request_id.to_str().unwrap_or_default();
+            let request = request_id.as_str();
             let failure = failure.as_str();
             tracing::warn!(account = %site.id, request, failure, "the origin gave no usable answer");
         }

@@ -1,7 +1,8 @@
 //! An account's origin: its connections, their reuse, and one exchange of request and response.
 //!
 //! Owns the idle connections of one origin and the bound on all of them. Invariants:
-//! - A connection is reused after its response was read to the end, and then only.
+//! - A connection is reused after its request was sent and its response read to the end, and then only; and not where
+//!   anything came on it since (`origin_connection.rs`).
 //! - GET and HEAD are sent again at most once: on a new connection, after a reused one ended before the
 //!   first byte of a response (RFC 9110 §9.2.2, RFC 9112 §9.3.1). No other method is ever sent twice.
 //! - Every wait has an end: for a place, a connection, the head, each piece of the body, and the whole.
@@ -12,28 +13,25 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::body::RequestBody;
+use super::body::{RequestBody, UploadEnd};
 use super::interim::Offers;
+use super::origin_connection::Connection;
 use crate::cache::Failure;
 use crate::config::{Fetch, OriginServer};
-use crate::limits::{FETCH_QUEUE_MAX, INTERIM_RESPONSES_MAX, RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
+use crate::limits::{FETCH_QUEUE_MAX, INTERIM_RESPONSES_MAX};
 
 /// One origin server.
 pub struct Origin {
@@ -49,12 +47,6 @@ pub struct Origin {
 struct Idle {
     connection: Connection,
     since: Instant,
-}
-
-/// An open connection, and how many bytes it has brought.
-struct Connection {
-    sender: SendRequest<RequestBody>,
-    received: Arc<AtomicU64>,
 }
 
 /// What is asked of an origin: the rest of its request is the same for all.
@@ -101,12 +93,17 @@ impl Origin {
                 Some(connection) => connection,
                 None => self.connect().await?,
             };
-            let before = connection.received.load(Ordering::Relaxed);
-            let sent = self.send(&mut connection, &ask, body.take().unwrap_or_default()).await;
+            let before = connection.received();
+            let body = body.take().unwrap_or_default();
+            let upload = body.upload_end();
+            let sent = self.send(&mut connection, &ask, body, upload.as_ref(), deadline).await;
             match sent {
-                Ok(response) => return self.accept(response, &ask.method, connection, place, deadline),
-                Err(Failure::Incomplete)
-                    if reused && repeatable && connection.received.load(Ordering::Relaxed) == before => {}
+                Ok(response) => {
+                    let owed = upload.is_some_and(|upload| !upload.is_reached());
+                    let lease = Lease { origin: self.clone(), connection, place, owed };
+                    return self.accept(response, &ask.method, lease, deadline);
+                }
+                Err(Failure::Incomplete) if reused && repeatable && connection.received() == before => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -124,14 +121,13 @@ impl Origin {
     }
 
     fn take_idle(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock();
-        self.drop_expired(&mut idle);
-        while let Some(Idle { connection, .. }) = idle.pop() {
-            if connection.sender.is_ready() {
+        self.drop_expired(&mut self.idle.lock());
+        loop {
+            let Idle { connection, .. } = self.idle.lock().pop()?;
+            if connection.is_reusable() {
                 return Some(connection);
             }
         }
-        None
     }
 
     fn drop_expired(&self, idle: &mut Vec<Idle>) {
@@ -157,8 +153,8 @@ impl Origin {
         for address in addresses {
             match TcpStream::connect(address).await {
                 Ok(socket) => {
-                    socket.set_nodelay(true)?;
-                    return self.handshake(socket).await;
+                    let tls = self.tls.as_ref().map(|tls| (tls, &*self.server.host));
+                    return Connection::over(socket, tls).await;
                 }
                 Err(refused) => error = refused,
             }
@@ -166,20 +162,16 @@ impl Origin {
         Err(error)
     }
 
-    async fn handshake(&self, socket: TcpStream) -> io::Result<Connection> {
-        let Some(tls) = &self.tls else { return speak_http(socket).await };
-        let name = ServerName::try_from(self.server.host.clone()).map_err(io::Error::other)?;
-        speak_http(tls.connect(name, socket).await?).await
-    }
-
-    /// One request on one connection, up to the response's head.
+    /// One request on one connection, up to the response's head. An origin that takes no more of `body` without an
+    /// answer has until `deadline`.
     async fn send(
         &self,
         connection: &mut Connection,
         ask: &Ask,
         body: RequestBody,
+        upload: Option<&UploadEnd>,
+        deadline: Instant,
     ) -> Result<Response<Incoming>, Failure> {
-        let upload = body.upload_end();
         let states_no_bytes = !body.is_empty() && body.size_hint().exact() == Some(0);
         let mut request = Request::new(body);
         *request.method_mut() = ask.method.clone();
@@ -201,7 +193,7 @@ impl Origin {
         interim.count_in(&mut request, ask.interim.clone());
         let late = async {
             if let Some(upload) = upload {
-                upload.reached().await; // It has limits of its own.
+                upload.reached().await; // The client has limits of its own.
             }
             tokio::time::sleep(self.limits.first_byte_timeout).await;
         };
@@ -214,6 +206,7 @@ impl Origin {
                 Err(error) => Err(failure_of(&error)),
             },
             () = late => Err(Failure::HeadTimeout),
+            () = tokio::time::sleep_until(deadline) => Err(Failure::HeadTimeout),
         }
     }
 
@@ -226,12 +219,10 @@ impl Origin {
         self: &Arc<Origin>,
         response: Response<Incoming>,
         method: &Method,
-        connection: Connection,
-        place: OwnedSemaphorePermit,
+        lease: Lease,
         deadline: Instant,
     ) -> Result<Response<OriginBody>, Failure> {
         let framing = Framing::of(&response, method)?;
-        let lease = Lease { origin: self.clone(), connection, place };
         let (parts, incoming) = response.into_parts();
         let mut body = OriginBody {
             incoming,
@@ -248,15 +239,19 @@ impl Origin {
     }
 
     /// Takes a connection back whose response was read to the end.
-    fn give_back(self: Arc<Origin>, mut connection: Connection, place: OwnedSemaphorePermit) {
+    fn give_back(self: Arc<Origin>, lease: Lease) {
         tokio::spawn(async move {
-            // hyper reads the end of the response; extra bytes after it close the connection.
-            let ready = connection.sender.ready().await.is_ok();
-            if ready && !self.limits.keep_alive.is_zero() {
+            let Lease { mut connection, place, owed, .. } = lease;
+            // hyper reads the end of the response; extra bytes after it close the connection. Where the origin answered
+            // before it had the request's body, what is left of that goes on for a while, for the client's sake.
+            let ready = timeout(self.limits.idle_timeout, connection.sender.ready()).await;
+            // An origin that is owed bytes of a request may take the next one for them.
+            let reusable = matches!(ready, Ok(Ok(()))) && !owed && !self.limits.keep_alive.is_zero();
+            if reusable {
                 self.idle.lock().push(Idle { connection, since: Instant::now() });
             }
             drop(place);
-            if ready && !self.reaping.swap(true, Ordering::AcqRel) {
+            if reusable && !self.reaping.swap(true, Ordering::AcqRel) {
                 self.reap().await;
             }
         });
@@ -291,22 +286,6 @@ impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-async fn speak_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(socket: S) -> io::Result<Connection> {
-    let received = Arc::new(AtomicU64::new(0));
-    let counted = Counted { socket, received: received.clone() };
-    let handshake = http1::Builder::new()
-        .max_headers(RESPONSE_FIELDS_MAX)
-        .max_header_size(RESPONSE_HEAD_BYTES_MAX)
-        .handshake(TokioIo::new(counted));
-    let (sender, driver) = handshake.await.map_err(io::Error::other)?;
-    tokio::spawn(async move {
-        if let Err(error) = driver.await {
-            tracing::debug!(%error, "a connection to the origin ended");
-        }
-    });
-    Ok(Connection { sender, received })
 }
 
 /// The 1xx responses before a final one.
@@ -385,6 +364,8 @@ struct Lease {
     origin: Arc<Origin>,
     connection: Connection,
     place: OwnedSemaphorePermit,
+    /// Whether the origin had not been sent all of the request when it answered.
+    owed: bool,
 }
 
 /// A response's body on its way. Dropped before its end, its connection is closed.
@@ -464,50 +445,13 @@ impl OriginBody {
     }
 
     fn release(&mut self) {
-        if let Some(Lease { origin, connection, place }) = self.lease.take() {
-            origin.give_back(connection, place);
+        if let Some(lease) = self.lease.take() {
+            lease.origin.clone().give_back(lease);
         }
     }
 
     /// What is known of the length.
     pub fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
-    }
-}
-
-/// Counts what a socket brings.
-struct Counted<S> {
-    socket: S,
-    received: Arc<AtomicU64>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
-        self.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use super::interim::{self, Interim, Open};
 use super::origin::{Ask, OriginBody};
 use super::pipeline::{Asked, Outcome};
 use super::reply::{self, Reply};
+use super::request_id::RequestName;
 use super::{Proxy, Site};
 use crate::cache::{Failure, Head, Landing, Lead, Reader};
 use crate::key::Key;
@@ -52,7 +53,7 @@ impl Proxy {
         key: Key,
         site: &Arc<Site>,
         policy: &Arc<Policy>,
-        request_id: &HeaderValue,
+        request_id: &RequestName,
         interim: Option<Interim>,
     ) -> (Reply, Outcome) {
         let open = interim::open(interim.as_ref()).await;
@@ -75,7 +76,7 @@ impl Proxy {
             site: site.clone(),
             policy: policy.clone(),
             wanted: RequestDirectives::default(),
-            request_id: request_id.clone(),
+            request_id: *request_id,
             interim: None,
         };
         let errant = Errant { ask, body, key: key.clone(), errand, lead };
@@ -101,7 +102,7 @@ impl Proxy {
                     site,
                     policy,
                     client: parts.headers,
-                    forwarded,
+                    forwarded: forwarded.into(),
                     wanted: RequestDirectives::default(),
                     request_id,
                     interim: None,
@@ -110,7 +111,7 @@ impl Proxy {
             }
             Err(failure) => {
                 self.metrics.fetch_failures.increment();
-                let (request, account) = (request_id.to_str().unwrap_or_default(), &*site.id);
+                let (request, account) = (request_id.as_str(), &*site.id);
                 tracing::warn!(account, request, failure = failure.as_str(), "a request was not passed");
                 return (reply::failure(failure), Outcome::Error);
             }

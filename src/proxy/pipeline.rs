@@ -4,20 +4,22 @@
 //! its head → reply, whose body streams as the fetch brings it. The fetch itself is `fill.rs`, the making of
 //! answers `answer.rs`; HEAD of what is not fresh is `head.rs`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use http::header::HeaderValue;
+use http::header;
 use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::answer::passed;
+use super::arrival::TOO_LARGE;
 use super::fill::{Errand, Fill, HandedOver};
 use super::interim::{self, Interim, Offers, Open};
 use super::reply::{self, Reply};
+use super::request_id::RequestName;
 use super::{Proxy, Site, gate};
-use crate::cache::{Failure, Join, Landing, Lead, Lookup, Variant};
+use crate::cache::{Cache, Failure, Join, Landing, Lead, Lookup, Variant};
 use crate::clock::Clock;
 use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
@@ -38,20 +40,36 @@ pub struct Asked<'a> {
     pub policy: &'a Arc<Policy>,
     /// The client's fields.
     pub client: HeaderMap,
-    /// Those of them that the origin gets, reduced; they select the variant.
-    pub forwarded: HeaderMap,
+    /// See [`Asked::forwarded`].
+    pub forwarded: OnceLock<HeaderMap>,
     /// What the client asks of a cache, where the route honours it.
     pub wanted: RequestDirectives,
     /// Its name.
-    pub request_id: &'a HeaderValue,
+    pub request_id: &'a RequestName,
     /// Where interim responses go.
     pub interim: Option<Interim>,
 }
 
 impl Asked<'_> {
+    /// Those of the client's fields that the origin gets, reduced; they select the variant. Made when first asked
+    /// for: a hit on what answers every request needs none.
+    pub fn forwarded(&self) -> &HeaderMap {
+        self.forwarded.get_or_init(|| fields::cacheable_request(&self.client, self.policy))
+    }
+
     /// Takes interim responses from a fetch that is for this request, until the answer is made.
     pub(super) async fn open_interim(&self) -> Option<Open> {
         interim::open(self.interim.as_ref()).await
+    }
+
+    /// What is stored for it.
+    fn look_up(&self, cache: &Cache) -> Lookup {
+        cache.look_up_by(&self.key, |variant| variant.selects_by(|| self.forwarded()))
+    }
+
+    /// Whether the fetch was of the whole, while the client wants a part.
+    fn range_was_kept_back(&self) -> bool {
+        self.client.contains_key(header::RANGE) && !self.forwarded().contains_key(header::RANGE)
     }
 
     /// Whether a stored response has all that is asked for, or says that there is nothing of it.
@@ -84,7 +102,9 @@ impl Proxy {
         let interim = Some(interim).filter(|_| request.version() >= Version::HTTP_11);
         let request_id = self.request_ids.name(request.headers());
         let (mut reply, outcome) = self.serve(request, &request_id, interim).await;
-        reply::name(&mut reply, &request_id);
+        if outcome != Outcome::Hit {
+            reply::name(&mut reply, &request_id); // A hit's is made with its other values.
+        }
         self.metrics.requests.increment();
         match outcome {
             Outcome::Hit => self.metrics.hits.increment(),
@@ -92,7 +112,7 @@ impl Proxy {
             Outcome::Pass => self.metrics.passes.increment(),
             Outcome::Error => {
                 self.metrics.errors.increment();
-                let (status, id) = (reply.status(), request_id.to_str().unwrap_or_default());
+                let (status, id) = (reply.status(), request_id.as_str());
                 tracing::debug!(request = id, %status, "answered by an error");
             }
         }
@@ -102,7 +122,7 @@ impl Proxy {
     async fn serve(
         self: &Arc<Proxy>,
         request: Request<Incoming>,
-        request_id: &HeaderValue,
+        request_id: &RequestName,
         interim: Option<Interim>,
     ) -> (Reply, Outcome) {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
@@ -117,7 +137,6 @@ impl Proxy {
         match *request.method() {
             Method::GET | Method::HEAD => {
                 let (parts, _) = request.into_parts();
-                let forwarded = fields::cacheable_request(&parts.headers, &route.policy);
                 let wanted = match route.policy.request_directives {
                     true => RequestDirectives::read(&parts.headers),
                     false => RequestDirectives::default(),
@@ -128,12 +147,14 @@ impl Proxy {
                     site,
                     policy: &route.policy,
                     client: parts.headers,
-                    forwarded,
+                    forwarded: OnceLock::new(),
                     wanted,
                     request_id,
                     interim,
                 };
-                self.cached(&asked).await
+                let answered = self.cached(&asked).await;
+                asked.key.recycle();
+                answered
             }
             ref method if route.passes(method) => {
                 self.pass(request, located.key, site, &route.policy, request_id, interim).await
@@ -146,7 +167,7 @@ impl Proxy {
         if asked.wanted.no_store {
             return self.bypass(asked).await;
         }
-        let reason = match self.cache.look_up(&asked.key, &asked.forwarded) {
+        let reason = match asked.look_up(&self.cache) {
             Lookup::Found(variant) => {
                 let now = self.cache.now();
                 let held = asked.is_held_by(&variant, self.cache.clock());
@@ -177,7 +198,7 @@ impl Proxy {
     /// Renews a stale variant behind the answer that it gave, unless somebody does already, or did lately.
     fn refresh(self: &Arc<Proxy>, asked: &Asked<'_>) {
         if self.refreshes.begin(&asked.key, self.cache.now())
-            && let Join::Lead(lead, _) = self.cache.join(&asked.key, &asked.forwarded, false)
+            && let Join::Lead(lead, _) = self.cache.join(&asked.key, asked.forwarded(), false)
         {
             let (handed_over, _) = oneshot::channel();
             self.lead(asked, RequestDirectives::default(), lead, handed_over, None);
@@ -196,7 +217,7 @@ impl Proxy {
             site: asked.site.clone(),
             policy: asked.policy.clone(),
             wanted,
-            request_id: asked.request_id.clone(),
+            request_id: *asked.request_id,
             interim,
         };
         // A task of its own, so that a client that leaves ends no fetch that is to be stored.
@@ -210,7 +231,7 @@ impl Proxy {
         let mut join = match reason {
             // What it wants of the answer, others' fetches don't promise.
             Forwarded::Request => self.fetch_alone(asked),
-            _ => self.cache.join(&asked.key, &asked.forwarded, alike_alone),
+            _ => self.cache.join(&asked.key, asked.forwarded(), alike_alone),
         };
         loop {
             let (reader, mut handed_over) = match join {
@@ -231,25 +252,29 @@ impl Proxy {
                 false => Ok(reader.landing().await),
             };
             match landed {
-                Ok(Landing::Shared(head)) if head.selection.matches(&asked.forwarded) => {
+                Ok(Landing::Shared(head)) if head.selection.matches(asked.forwarded()) => {
                     return (self.shared(asked, &head, reader, reason, collapsed), Outcome::Miss);
                 }
-                Ok(Landing::Renewed(variant)) if variant.selects(&asked.forwarded) => {
+                Ok(Landing::Renewed(variant)) if variant.selects(asked.forwarded()) => {
                     return (self.renewed(asked, &variant, reason, collapsed), Outcome::Miss);
                 }
-                Ok(Landing::Stored(variant)) if variant.selects(&asked.forwarded) => {
+                Ok(Landing::Stored(variant)) if variant.selects(asked.forwarded()) => {
                     return (self.hit(asked, &variant, None), Outcome::Hit);
                 }
                 Ok(Landing::Shared(_) | Landing::Stored(_) | Landing::Renewed(_)) => {
                     // Another variant than ours: from now on only a fetch for requests like this one.
                     alike_alone = true;
-                    join = self.cache.join(&asked.key, &asked.forwarded, alike_alone);
+                    join = self.cache.join(&asked.key, asked.forwarded(), alike_alone);
                 }
                 Ok(Landing::Failed(failure)) => return self.failed(asked, failure),
                 Ok(Landing::Alone) => {
                     if let Some(receiver) = handed_over.take()
                         && let Ok(HandedOver { response, reason: detail }) = receiver.await
                     {
+                        if detail == TOO_LARGE && asked.range_was_kept_back() {
+                            drop(response);
+                            return self.pass_range(asked, reason).await;
+                        }
                         return (passed(asked, response, reason, detail), Outcome::Pass);
                     }
                     join = self.fetch_alone(asked);
@@ -260,14 +285,29 @@ impl Proxy {
     }
 
     fn fetch_alone(&self, asked: &Asked<'_>) -> Join {
-        let (lead, reader) = self.cache.fetch_alone(&asked.key, &asked.forwarded);
+        let (lead, reader) = self.cache.fetch_alone(&asked.key, asked.forwarded());
         Join::Lead(lead, reader)
+    }
+
+    /// A range of what is too large to be stored: the origin is asked for it, for this client alone.
+    async fn pass_range(&self, asked: &Asked<'_>, reason: Forwarded) -> (Reply, Outcome) {
+        let mut fields = asked.forwarded().clone();
+        for name in [header::RANGE, header::IF_RANGE] {
+            for value in asked.client.get_all(&name) {
+                fields.append(&name, value.clone());
+            }
+        }
+        let ask = self.ask(Method::GET, &asked.key, fields);
+        match self.exchange(asked.site, ask, asked.request_id).await {
+            Ok(response) => (passed(asked, response, reason, TOO_LARGE), Outcome::Pass),
+            Err(failure) => self.failed(asked, failure),
+        }
     }
 
     /// A request that wants nothing of it kept, and nothing kept for it (RFC 9111 §5.2.1.5).
     async fn bypass(&self, asked: &Asked<'_>) -> (Reply, Outcome) {
         let open = asked.open_interim().await;
-        let mut ask = self.ask(asked.method.clone(), &asked.key, asked.forwarded.clone());
+        let mut ask = self.ask(asked.method.clone(), &asked.key, asked.forwarded().clone());
         ask.interim = open.as_ref().map(Open::offers);
         match self.exchange(asked.site, ask, asked.request_id).await {
             Ok(response) => (passed(asked, response, Forwarded::Bypass, "request-no-store"), Outcome::Pass),
@@ -291,7 +331,7 @@ impl Proxy {
     /// What is stored and may be used in place of an error. The look-up is made now, so that what was purged
     /// since the request came is not resurrected.
     fn stand_in(&self, asked: &Asked<'_>) -> Option<Arc<Variant>> {
-        match self.cache.look_up(&asked.key, &asked.forwarded) {
+        match asked.look_up(&self.cache) {
             Lookup::Found(variant) => {
                 let now = self.cache.now();
                 let usable = variant.freshness(now).usable_on_error(variant.age_at(now), &asked.wanted)

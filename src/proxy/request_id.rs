@@ -1,7 +1,7 @@
 //! The name of a request: in its answer, in the body of an error of ours, and in the log.
 //!
 //! A client's own X-Request-Id is kept where it is one short token, so that it names the request in its logs and
-//! in ours. Lock-free; costs one short text.
+//! in ours. Lock-free; no allocation before it is put into a field.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,37 +26,62 @@ impl RequestIds {
     }
 
     /// The name of a request with the fields of `client`.
-    pub fn name(&self, client: &HeaderMap) -> HeaderValue {
+    pub fn name(&self, client: &HeaderMap) -> RequestName {
         let mut lines = client.get_all(X_REQUEST_ID).iter();
         match (lines.next(), lines.next()) {
-            (Some(own), None) if is_sane(own.as_bytes()) => own.clone(),
-            _ => {
-                let number = self.next.fetch_add(1, Ordering::Relaxed);
-                made(&self.process, number)
-            }
+            (Some(own), None) if is_sane(own.as_bytes()) => RequestName::new(own.as_bytes()),
+            _ => RequestName::made(&self.process, self.next.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }
 
-/// `process-number`, the number in hex. Costs one allocation: it is made for every request.
-fn made(process: &str, mut number: u64) -> HeaderValue {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; REQUEST_ID_BYTES_MAX];
-    let mut at = text.len();
-    loop {
-        at -= 1;
-        text[at] = HEX[(number & 15) as usize];
-        number >>= 4;
-        if number == 0 {
-            break;
+/// The name of a request: a short token, held in place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestName {
+    bytes: [u8; REQUEST_ID_BYTES_MAX],
+    length: u8,
+}
+
+impl RequestName {
+    fn new(token: &[u8]) -> RequestName {
+        let mut bytes = [0; REQUEST_ID_BYTES_MAX];
+        bytes[..token.len()].copy_from_slice(token);
+        RequestName {
+            bytes,
+            length: u8::try_from(token.len()).expect("limits.rs: REQUEST_ID_BYTES_MAX fits"),
         }
     }
-    at -= 1;
-    text[at] = b'-';
-    let process = &process.as_bytes()[..process.len().min(at)];
-    at -= process.len();
-    text[at..at + process.len()].copy_from_slice(process);
-    HeaderValue::from_bytes(&text[at..]).expect("made of letters, digits and hyphens")
+
+    /// `process-number`, the number in hex; made for every request, so without a formatter.
+    fn made(process: &str, mut number: u64) -> RequestName {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; REQUEST_ID_BYTES_MAX];
+        let mut at = text.len();
+        loop {
+            at -= 1;
+            text[at] = HEX[(number & 15) as usize];
+            number >>= 4;
+            if number == 0 {
+                break;
+            }
+        }
+        at -= 1;
+        text[at] = b'-';
+        let process = &process.as_bytes()[..process.len().min(at)];
+        at -= process.len();
+        text[at..at + process.len()].copy_from_slice(process);
+        RequestName::new(&text[at..])
+    }
+
+    /// The token.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).expect("a token is ASCII")
+    }
+
+    /// The token as the value of a field. Costs one allocation.
+    pub fn value(&self) -> HeaderValue {
+        HeaderValue::from_str(self.as_str()).expect("a token is a field value")
+    }
 }
 
 /// A token (RFC 9110 §5.6.2) of no more than `REQUEST_ID_BYTES_MAX`: it goes into logs and bodies as it is.
@@ -85,12 +110,13 @@ mod tests {
             ("a,b", false),
         ] {
             let client = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_str(own).unwrap())]);
-            assert_eq!(ids.name(&client) == own, kept, "{own}");
+            assert_eq!(ids.name(&client).as_str() == own, kept, "{own}");
         }
         let mut twice = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_static("a"))]);
         twice.append(X_REQUEST_ID, HeaderValue::from_static("a"));
-        assert_ne!(ids.name(&twice), "a");
-        assert_ne!(ids.name(&HeaderMap::new()), ids.name(&HeaderMap::new()));
+        assert_ne!(ids.name(&twice).as_str(), "a");
+        let none = HeaderMap::new();
+        assert_ne!(ids.name(&none).as_str(), ids.name(&none).as_str());
     }
 
     #[test]
@@ -98,10 +124,10 @@ mod tests {
         for (process, number, expected) in
             [("7f3a", 1, "7f3a-1"), ("7f3a", 0x1af, "7f3a-1af"), ("p", 0, "p-0")]
         {
-            assert_eq!(made(process, number), expected);
+            assert_eq!(RequestName::made(process, number).value(), expected);
         }
-        let longest = made(&"x".repeat(200), u64::MAX);
-        assert_eq!(longest.len(), REQUEST_ID_BYTES_MAX);
-        assert!(is_sane(longest.as_bytes()));
+        let longest = RequestName::made(&"x".repeat(200), u64::MAX);
+        assert_eq!(longest.as_str().len(), REQUEST_ID_BYTES_MAX);
+        assert!(is_sane(longest.as_str().as_bytes()));
     }
 }

@@ -210,7 +210,7 @@ fn directive(member: &[u8]) -> Directive<'_> {
     let argument = match text {
         // The grammar has no blank beside the equals sign.
         _ if name.trim_ascii().len() != name.len() => Argument::Broken,
-        [b'"', inside @ ..] if list::closing_quote(inside) == Some(inside.len() - 1) => {
+        [b'"', inside @ ..] if list::closing_quote(inside).is_some_and(|end| end + 1 == inside.len()) => {
             Argument::Text(unescape(&inside[..inside.len() - 1]))
         }
         token if list::is_token(token) => Argument::Text(Cow::Borrowed(token)),
@@ -303,6 +303,7 @@ mod tests {
             max-age=3600.0                            | max-age=0
             max-age='3600'                            | max-age=0
             max-age="3600                             | max-age=0
+            max-age="                                 | max-age=0
             max-age =3600                             | max-age=0
             max-age= 3600                             | max-age=0
             max-age                                   | max-age=0

@@ -3,7 +3,7 @@
 //! Owns the spelling. Invariants: `hit` stands in hits alone, `fwd` never beside it; every value is a valid
 //! Structured Field, since each part is a number or comes from a closed set of tokens. Cost: one short text.
 
-use std::fmt::Write;
+use std::fmt;
 
 use http::{HeaderValue, StatusCode};
 
@@ -78,36 +78,34 @@ impl CacheStatus {
     /// # Panics
     /// If the detail is no token; all `as_str` of this crate are.
     pub fn value(&self) -> HeaderValue {
-        HeaderValue::try_from(self.text()).expect("tokens and numbers are a field value")
+        HeaderValue::try_from(self.to_string()).expect("tokens and numbers are a field value")
     }
+}
 
-    fn text(&self) -> String {
-        let mut text = "Freshet".to_owned();
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Freshet")?;
         match self.outcome {
-            Outcome::Hit => text += "; hit",
+            Outcome::Hit => f.write_str("; hit")?,
             Outcome::Forwarded { reason, status, stored, collapsed } => {
-                text += "; fwd=";
-                text += reason.as_str();
+                write!(f, "; fwd={}", reason.as_str())?;
                 if let Some(status) = status {
-                    text += "; fwd-status=";
-                    text += status.as_str();
+                    write!(f, "; fwd-status={}", status.as_str())?;
                 }
-                text += if stored { "; stored" } else { "" };
-                text += if collapsed { "; collapsed" } else { "" };
+                f.write_str(if stored { "; stored" } else { "" })?;
+                f.write_str(if collapsed { "; collapsed" } else { "" })?;
             }
             Outcome::Own => {}
         }
         if let Some(ttl) = self.ttl {
             // Nothing is told apart beyond 2^31 seconds, far inside what a Structured Field can hold.
-            let ttl = ttl.clamp(-(1 << 31), 1 << 31);
-            write!(text, "; ttl={ttl}").expect("a String takes every text");
+            write!(f, "; ttl={}", ttl.clamp(-(1 << 31), 1 << 31))?;
         }
         if let Some(detail) = self.detail {
             assert!(super::list::is_token(detail.as_bytes()), "a detail is a token");
-            text += "; detail=";
-            text += detail;
+            write!(f, "; detail={detail}")?;
         }
-        text
+        Ok(())
     }
 }
 

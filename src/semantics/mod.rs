@@ -24,6 +24,7 @@ pub mod groups;
 mod hints;
 pub mod invalidate;
 mod list;
+mod part;
 pub mod policy;
 pub mod range;
 pub mod storable;
@@ -59,8 +60,6 @@ pub struct Fill {
     pub freshness: Freshness,
     /// Which requests it answers.
     pub selection: Selection,
-    /// What it is compared by.
-    pub validators: Validators,
     /// The fields to store and to replay. Content-Length, a part's Content-Range and Age are made for each answer.
     pub fields: HeaderMap,
     /// The fields that are not stored, for the client that the response was made for.
@@ -123,7 +122,7 @@ fn fill(
     if groups.len() > TAGS_MAX || groups.iter().any(|group| group.len() > TAG_BYTES_MAX) {
         return Err(NotStorable::TooManyGroups);
     }
-    Ok(Fill { freshness, selection, validators, fields, withheld, part, groups })
+    Ok(Fill { freshness, selection, fields, withheld, part, groups })
 }
 
 /// Whether the answer to a POST may answer later GETs: it states its lifetime, and could be stored as an answer to a
@@ -258,7 +257,6 @@ mod tests {
         assert_eq!(fill.freshness.stale_if_error, Duration::from_secs(5));
         assert!(fill.selection.matches(&request));
         assert!(!fill.selection.matches(&table::headers("Accept: */*")));
-        assert!(!fill.validators.is_empty());
         let expected = "Content-Type: image/webp // Cache-Control: max-age=60, stale-if-error=5 // Vary: Accept \
                         // ETag: \"a\" // Date: @-2";
         assert_eq!(table::shown(&fill.fields), table::shown(&table::headers(expected)));

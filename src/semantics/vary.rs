@@ -86,9 +86,9 @@ fn language(response: &HeaderMap) -> Option<Box<[u8]>> {
     members.next().is_none().then(|| one.to_ascii_lowercase().into())
 }
 
-/// The language that a client ranks above all others. A response that is in it is what any choice by this
-/// ranking gives, whatever the field says beside it (RFC 9110 §12.5.4; RFC 9111 §4.1 lets a cache choose by
-/// rankings that it knows).
+/// The language that a client ranks above all others. A response in it is what negotiation by this ranking gives,
+/// whatever else the field says (RFC 9110 §12.5.4), so it is taken as matching: a step further than RFC 9111 §4.1,
+/// which names differences of spelling and order, and asks for the same meaning.
 fn liked_best(request: &HeaderMap) -> Option<Vec<u8>> {
     let mut best: Option<(u16, &[u8])> = None;
     let mut alone = false;

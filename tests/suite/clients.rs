@@ -16,6 +16,10 @@ const CONFIG: &str = r#"
 listen = "127.0.0.1:0"
 [admin]
 listen = "127.0.0.1:0"
+[fetch] # The demo origin draws and encodes while the machine does much else: slow is no failure here.
+first_byte_timeout = "2m"
+total_timeout = "3m"
+
 [ledger]
 path = ":memory:"
 [[accounts]]

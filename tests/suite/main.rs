@@ -1,11 +1,13 @@
 //! Freshet over real sockets, from outside.
 #![allow(clippy::unwrap_used)] // A test that can't go on says so by panicking.
 
+mod assertions;
 mod broken_origins;
 mod caching;
 mod clients;
 mod command_line;
 mod conformance;
+mod corpus;
 mod durability;
 mod fat_get;
 mod gate;
@@ -20,6 +22,7 @@ mod purging;
 mod rfc_mode;
 mod routes;
 mod slow_clients;
+mod stalled_uploads;
 mod stopping;
 mod streaming;
 mod support;

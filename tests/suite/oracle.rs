@@ -8,6 +8,8 @@
 //! parts, answers to HEAD, and 304s by their entity tags. The origin is slow for some objects (0, 5 and 30 ms),
 //! lifetimes are short and the clock runs, so that revalidations, renewals and stale answers happen; several
 //! readers ask for one hot object, so that they share fetches; and the cache is too small for all objects.
+//! Another run has a route with `http = "rfc"`, where parts are stored and completed, and an origin that changes
+//! unannounced too: no answer may tell of two versions.
 //!
 //! `FRESHET_ORACLE_READS=200000` reads more than the normal run does. What counts is a read of an object that
 //! was purged at least once, begun after the acknowledgement of its newest purge.
@@ -34,6 +36,8 @@ const READERS: u64 = 12;
 const PURGERS: usize = 2;
 /// One purge to so many reads.
 const READS_PER_PURGE: u64 = 24;
+/// One change that nobody purges to so many reads, where there are any.
+const READS_PER_CHANGE: u64 = 16;
 /// What the clock gains with each read of the first reader: lifetimes end now and then.
 const TIME_PER_READ: Duration = Duration::from_millis(8);
 
@@ -60,6 +64,10 @@ fn manner(object: usize) -> Manner {
         error_one_in: if object.is_multiple_of(5) { 40 } else { 0 },
     }
 }
+
+/// Ranges that readers ask for, and their lengths: neighbours, and such as lie apart.
+const PARTS: [(&str, usize); 4] =
+    [("bytes=1024-2047", 1024), ("bytes=0-1023", 1024), ("bytes=2048-", 2048), ("bytes=-1024", 1024)];
 
 /// The two URLs of an object.
 const SPELLINGS: usize = 2;
@@ -97,11 +105,15 @@ struct Oracle {
     origin: VersionedOrigin,
     reads_wanted: u64,
     end: Instant,
+    /// Whether the origin also changes what nobody purges.
+    changes_unannounced: bool,
     /// The version that every answer to a request begun now must have, at least, by object and spelling.
     required: Vec<[AtomicU64; SPELLINGS]>,
     reads: AtomicU64,
     counted: AtomicU64,
     collapsed: AtomicU64,
+    /// Answers whose part was completed by another part.
+    completed: AtomicU64,
     errors: AtomicU64,
     violations: Mutex<Vec<String>>,
 }
@@ -162,9 +174,10 @@ impl Oracle {
         let settled = wanted > 0 && self.origin.versions[object].load(Ordering::SeqCst) == wanted;
         let etag = format!("\"v{wanted}\"");
         let accept = if drawn >> 40 & 1 == 0 { "image/avif,image/webp" } else { "image/webp" };
+        let part = PARTS[drawn as usize >> 41 & 3];
         let mut fields = vec![("accept", accept)];
         match mode {
-            Mode::Part => fields.push(("range", "bytes=1024-2047")),
+            Mode::Part => fields.push(("range", part.0)),
             Mode::IfNoneMatch => fields.push(("if-none-match", &etag)),
             Mode::Whole | Mode::Head => {}
         }
@@ -176,7 +189,9 @@ impl Oracle {
         };
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.collapsed.fetch_add(u64::from(answer.cache_status().contains("collapsed")), Ordering::SeqCst);
-        match version(&answer, object, mode) {
+        let completed = answer.cache_status().contains("fwd=partial; fwd-status=206");
+        self.completed.fetch_add(u64::from(completed), Ordering::SeqCst);
+        match version(&answer, object, mode, part.1) {
             Some(got) if got >= wanted => {
                 self.counted.fetch_add(u64::from(settled), Ordering::SeqCst);
             }
@@ -217,6 +232,9 @@ impl Oracle {
             }
             if reader == 0 {
                 self.freshet.clock.advance(TIME_PER_READ);
+            }
+            if self.changes_unannounced && reads % READS_PER_CHANGE == 0 {
+                self.origin.versions[drawn as usize % HOT].fetch_add(1, Ordering::SeqCst);
             }
         }
     }
@@ -267,11 +285,11 @@ impl Oracle {
 }
 
 /// The version that an answer tells; nothing where it is no whole answer about this object.
-fn version(answer: &Answer, object: usize, mode: Mode) -> Option<u64> {
+fn version(answer: &Answer, object: usize, mode: Mode, part_bytes: usize) -> Option<u64> {
     let etag = answer.field("etag").and_then(version_of)?;
     match (mode, answer.status) {
         (Mode::Head, 200) | (Mode::IfNoneMatch, 304) => Some(etag),
-        (Mode::Part, 206) if answer.body.len() != 1024 => None,
+        (Mode::Part, 206) if answer.body.len() != part_bytes => None,
         (Mode::Whole | Mode::IfNoneMatch, 200) | (Mode::Part, 206) => {
             (answer.complete && told(&answer.body) == Some((object, etag))).then_some(etag)
         }
@@ -288,18 +306,20 @@ fn next(last: u64) -> u64 {
 }
 
 impl Oracle {
-    fn new(reads_wanted: u64, time: Duration) -> Oracle {
+    fn new(reads_wanted: u64, time: Duration, routes: &str) -> Oracle {
         let origin = VersionedOrigin::new(OBJECTS, manner);
         let account = crate::support::account(&format!("http://{}", origin.address));
         Oracle {
-            freshet: Freshet::start(&format!("[cache]\nmax_bytes = \"1MiB\"\n{account}")),
+            freshet: Freshet::start(&format!("[cache]\nmax_bytes = \"1MiB\"\n{routes}\n{account}")),
             origin,
             reads_wanted,
             end: Instant::now() + time,
+            changes_unannounced: !routes.is_empty(),
             required: (0..OBJECTS).map(|_| Default::default()).collect(),
             reads: AtomicU64::new(0),
             counted: AtomicU64::new(0),
             collapsed: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             violations: Mutex::new(Vec::new()),
         }
@@ -310,20 +330,48 @@ impl Oracle {
 fn no_read_begun_after_an_acknowledgement_gets_what_was_purged() {
     let reads_wanted = std::env::var("FRESHET_ORACLE_READS").map_or(READS, |reads| reads.parse().unwrap());
     let time = TIME_FOR_READS * u32::try_from(reads_wanted / READS + 1).unwrap();
-    let oracle = Oracle::new(reads_wanted, time);
-    let (asks, asked) = sync_channel(PURGERS);
-    let asked = Mutex::new(asked);
-    std::thread::scope(|scope| {
-        for _ in 0..PURGERS {
-            scope.spawn(|| oracle.purge_on(&asked));
-        }
-        for reader in 0..READERS {
-            let (oracle, asks) = (&oracle, asks.clone());
-            scope.spawn(move || oracle.read_on(reader, &asks));
-        }
-        drop(asks);
-    });
+    let oracle = Oracle::new(reads_wanted, time, "");
+    oracle.read_and_purge();
     oracle.judge();
+}
+
+/// Reads of the run with parts.
+const READS_OF_PARTS: u64 = 4_000;
+
+#[test]
+fn no_part_outlives_a_purge_and_no_answer_is_put_together_of_two_versions() {
+    let oracle = Oracle::new(READS_OF_PARTS, TIME_FOR_READS, "[[routes]]\nhttp = \"rfc\"\n");
+    oracle.read_and_purge();
+    let violations = oracle.violations.lock().unwrap();
+    assert!(violations.is_empty(), "{violations:#?}");
+    let [reads, counted, completed] =
+        [&oracle.reads, &oracle.counted, &oracle.completed].map(|count| count.load(Ordering::SeqCst));
+    println!(
+        "{reads} reads, {counted} counted, {completed} put together; origin asked {} times",
+        oracle.origin.count()
+    );
+    assert!(counted >= READS_OF_PARTS && completed > 0, "{counted} counted, {completed} put together");
+    oracle.come_to_rest();
+    assert!(oracle.freshet.app().audit().is_clean());
+}
+
+impl Oracle {
+    /// Readers and purgers, until the readers have read enough.
+    fn read_and_purge(&self) {
+        let oracle = self;
+        let (asks, asked) = sync_channel(PURGERS);
+        let asked = Mutex::new(asked);
+        std::thread::scope(|scope| {
+            for _ in 0..PURGERS {
+                scope.spawn(|| oracle.purge_on(&asked));
+            }
+            for reader in 0..READERS {
+                let asks = asks.clone();
+                scope.spawn(move || oracle.read_on(reader, &asks));
+            }
+            drop(asks);
+        });
+    }
 }
 
 /// Purges of the storm, all together.
@@ -332,7 +380,7 @@ const STORMERS: u64 = 4;
 
 #[test]
 fn storm_of_purges_under_load_breaks_no_promise_and_leaves_nothing_behind() {
-    let oracle = Oracle::new(u64::MAX, TIME_FOR_READS);
+    let oracle = Oracle::new(u64::MAX, TIME_FOR_READS, "");
     let (asks, _) = sync_channel(1); // The readers' own purges go nowhere.
     let left = AtomicU64::new(STORMERS);
     std::thread::scope(|scope| {

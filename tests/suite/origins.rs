@@ -66,3 +66,34 @@ fn server_error_reaches_all_who_wait_for_it_and_is_not_stored() {
     assert_eq!(origin.count(), 1);
     assert_eq!(freshet.app().figures().entries, 0);
 }
+
+#[test]
+fn what_comes_on_a_connection_that_waits_answers_nobody() {
+    // Bytes after an answer, but later: the connection waits for its next request by then, and is given it.
+    let forged =
+        answer("200 OK", &[("content-type", "image/png"), ("cache-control", "max-age=60")], "forged");
+    for round in 0..50 {
+        let gate = Gate::new();
+        let (held, forged) = (gate.clone(), forged.clone());
+        let sent = Gate::new();
+        let done = sent.clone();
+        let origin = Origin::new(move |seen| {
+            let mut steps = image("fine");
+            if seen.number == 0 {
+                steps.extend([
+                    Step::Pause(held.clone()),
+                    Step::Send(forged.clone()),
+                    Step::Pause(done.clone()),
+                ]);
+            }
+            steps
+        });
+        let freshet = Freshet::before(&origin);
+        assert_eq!(freshet.get("/a.png").text(), "fine");
+        gate.open();
+        sent.wait_for(1);
+        let next = freshet.get("/b.png");
+        assert_eq!((next.status, next.text()), (200, "fine".into()), "round {round}: {next:?}");
+        sent.open();
+    }
+}

@@ -51,6 +51,26 @@ fn lifetimes_of_a_route_bound_what_the_origin_states() {
 }
 
 #[test]
+fn errors_that_state_no_lifetime_have_the_routes_short_one_with_rfc_too() {
+    run(r#"
+        route http = "rfc"
+        route lifetimes = { negative = "5s" }
+        answer 503 :: down
+        GET /a | GET /a | 503 // cache-status: Freshet; fwd=uri-miss; fwd-status=503; stored; ttl=5
+        GET /a | -      | 503 // cache-status: Freshet; hit; ttl=5
+        answer 404 // cache-control: max-age=60 :: gone
+        GET /b | GET /b | 404 // cache-status: Freshet; fwd=uri-miss; fwd-status=404; stored; ttl=60
+        answer 400 :: no
+        GET /c | GET /c | 400 // cache-status: Freshet; fwd=uri-miss; fwd-status=400; detail=no-freshness
+        answer 503 // cache-control: no-store :: down
+        GET /d | GET /d | 503 // cache-status: Freshet; fwd=uri-miss; fwd-status=503; detail=no-store
+        clock 6
+        answer 200 // cache-control: max-age=60 :: up
+        GET /a | GET /a | 200 :: up
+    "#);
+}
+
+#[test]
 fn grace_stands_in_while_the_origin_is_down_and_not_where_the_origin_forbids_it() {
     run(r#"
         route grace = "1h"
@@ -343,4 +363,21 @@ fn request_is_named_in_the_log() {
     let failed = client.request("GET", crate::support::HOST, "/a.png", &[("x-request-id", "trace-me-7")]);
     assert_eq!(failed.status, 502);
     wait_until("the log names it", || binary.log().contains("\"request\":\"trace-me-7\""));
+}
+
+#[test]
+fn client_for_whom_there_is_no_place_is_told_so_and_closed() {
+    let origin = Origin::new(|_| crate::support::origin::image("body"));
+    let freshet = Freshet::with(&origin, "[proxy]\nconnections_max = 1\n");
+    let mut first = freshet.client();
+    assert_eq!(first.request("GET", crate::support::HOST, "/a.png", &[]).status, 200);
+    let mut second = freshet.client();
+    let refused = second.answer(false).unwrap();
+    assert_eq!((refused.status, refused.field("cache-control")), (503, Some("no-store")));
+    assert_eq!(refused.cache_status(), "Freshet; detail=connections-max");
+    assert!(second.is_closed());
+    assert!(
+        first.request("GET", crate::support::HOST, "/a.png", &[]).is_hit(),
+        "the first one has its place still"
+    );
 }

@@ -58,6 +58,15 @@ fn each_slow_attack_is_ended_by_its_own_time_out_and_others_are_served() {
     });
 }
 
+/// Tells the others that the attack is over.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 fn assert_ended(what: &str, time_out: &str, first: &str, then: Then) {
     let large = vec![7; 8 << 20];
     let origin =
@@ -82,6 +91,7 @@ fn assert_ended(what: &str, time_out: &str, first: &str, then: Then) {
             }
             served
         });
+        let _over = Over(&over); // Also where this panics: the scope waits for the others.
         let mut attacker = freshet.client();
         let began = Instant::now();
         attacker.send(first);

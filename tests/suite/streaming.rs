@@ -302,3 +302,26 @@ fn request_waits_for_anothers_fetch_no_longer_than_an_origin_may_take() {
     assert_eq!(slow.join().unwrap(), "0123456789");
     assert_eq!((leader.join().unwrap(), follower.join().unwrap()), ("body".into(), "body".into()));
 }
+
+#[test]
+fn range_of_what_is_too_large_to_be_stored_comes_from_the_origin_and_not_with_the_whole() {
+    let origin = Origin::new(|seen| match seen.field("range") {
+        Some("bytes=5-9") => {
+            let fields =
+                [("content-type", "image/png"), ("content-range", "bytes 5-9/1000000"), ("etag", "\"a\"")];
+            vec![Step::Send(answer("206 Partial Content", &fields, "56789"))]
+        }
+        _ => vec![head(1_000_000), Step::SendForEver(vec![7; 1000])],
+    });
+    let freshet = Freshet::with(&origin, "[cache]\nobject_max_bytes = 100_000\n");
+    let part = freshet.get_with("/a.png", &[("range", "bytes=5-9"), ("if-range", "\"a\"")]);
+    assert_eq!(
+        (part.status, part.text(), part.field("content-range")),
+        (206, "56789".into(), Some("bytes 5-9/1000000"))
+    );
+    assert_eq!(part.cache_status(), "Freshet; fwd=uri-miss; fwd-status=206; detail=too-large");
+    let seen = origin.seen();
+    assert_eq!((seen.len(), seen[0].field("range")), (2, None));
+    assert_eq!(seen[1].field("if-range"), Some("\"a\""));
+    assert_eq!(freshet.app().figures().entries, 0);
+}

@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -115,7 +116,7 @@ fn serve(socket: TcpStream, versions: &[AtomicU64], counts: &Counts, manner: &dy
         let path = target.split('?').next().unwrap_or_default();
         let name = path.rsplit('/').next().and_then(|name| name.strip_suffix(".jpg"));
         let Some(object) = name.and_then(|name| name.parse::<usize>().ok()) else { return };
-        let mut held = None;
+        let (mut held, mut range, mut if_range) = (None, None, None);
         loop {
             line.clear();
             if reader.read_line(&mut line).is_ok_and(|bytes| bytes == 0) {
@@ -125,6 +126,10 @@ fn serve(socket: TcpStream, versions: &[AtomicU64], counts: &Counts, manner: &dy
                 None => break,
                 Some((name, value)) if name.eq_ignore_ascii_case("if-none-match") => {
                     held = version_of(value.trim());
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("range") => range = part(value.trim()),
+                Some((name, value)) if name.eq_ignore_ascii_case("if-range") => {
+                    if_range = version_of(value.trim());
                 }
                 Some(_) => {}
             }
@@ -139,7 +144,8 @@ fn serve(socket: TcpStream, versions: &[AtomicU64], counts: &Counts, manner: &dy
             if held == Some(version) {
                 counts.not_modified.fetch_add(1, Ordering::SeqCst);
             }
-            answer(object, version, &manner, held, is_head)
+            let range = range.filter(|_| if_range.is_none_or(|required| required == version));
+            answer(object, version, &manner, held, range, is_head)
         };
         if socket.write_all(answer.as_bytes()).is_err() {
             return;
@@ -147,7 +153,26 @@ fn serve(socket: TcpStream, versions: &[AtomicU64], counts: &Counts, manner: &dy
     }
 }
 
-fn answer(object: usize, version: u64, manner: &Manner, held: Option<u64>, is_head: bool) -> String {
+/// The bytes that one range of a Range field names.
+fn part(range: &str) -> Option<Range<usize>> {
+    const LENGTH: usize = RECORD_BYTES * RECORDS;
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    match (first.parse::<usize>(), last.parse::<usize>()) {
+        (Ok(first), Ok(last)) => Some(first..last + 1),
+        (Ok(first), Err(_)) => Some(first..LENGTH),
+        (Err(_), Ok(length)) => Some(LENGTH - length..LENGTH),
+        (Err(_), Err(_)) => None,
+    }
+}
+
+fn answer(
+    object: usize,
+    version: u64,
+    manner: &Manner,
+    held: Option<u64>,
+    range: Option<Range<usize>>,
+    is_head: bool,
+) -> String {
     let vary = if manner.vary { "vary: accept\r\n" } else { "" };
     let Manner { cache_control, tag, .. } = manner;
     let fields = format!(
@@ -157,6 +182,14 @@ fn answer(object: usize, version: u64, manner: &Manner, held: Option<u64>, is_he
         return format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n");
     }
     let length = RECORD_BYTES * RECORDS;
+    if let Some(range) = range.filter(|_| !is_head) {
+        let place = format!("content-range: bytes {}-{}/{length}\r\n", range.start, range.end - 1);
+        let body = &record(object, version).repeat(RECORDS)[range];
+        let bytes = body.len();
+        return format!(
+            "HTTP/1.1 206 Partial Content\r\ncontent-type: image/jpeg\r\n{place}content-length: {bytes}\r\n{fields}\r\n{body}"
+        );
+    }
     let body = if is_head { String::new() } else { record(object, version).repeat(RECORDS) };
     format!("HTTP/1.1 200 OK\r\ncontent-type: image/jpeg\r\ncontent-length: {length}\r\n{fields}\r\n{body}")
 }
