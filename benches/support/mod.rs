@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use freshet::cache::{Cache, Commit, Head, Join, Landing};
-use freshet::config::{self, Sources};
+use freshet::config::{self, Config, Sources};
 use freshet::key::{Endpoints, Key};
 use freshet::semantics::policy::Policy;
 use freshet::semantics::{self, Fill, RequestFacts};
@@ -48,12 +48,17 @@ pub fn plan(response: &HeaderMap) -> Fill {
         .expect("it is storable")
 }
 
-/// One account, `a`, at `http://img.test`.
-pub fn endpoints() -> Endpoints {
+/// One account, `a`, at `http://img.test`, whose origin is never reached.
+pub fn config() -> Config {
     let text = "[[accounts]]\nid = \"a\"\nprivate_keys = [\"0123456789abcdef\"]\n\
-                url_endpoints = [\"http://img.test\"]\norigin = \"demo\"\n";
+                url_endpoints = [\"http://img.test\"]\norigin = \"http://127.0.0.1:9\"\n";
     let sources = Sources { variable: &|_| None, folder: std::path::Path::new("/"), cores: 1 };
-    Endpoints::new(&config::parse(text, "the bench's config", &sources).expect("it is valid").accounts)
+    config::parse(text, "the bench's config", &sources).expect("it is valid")
+}
+
+/// Its URLs.
+pub fn endpoints() -> Endpoints {
+    Endpoints::new(&config().accounts)
 }
 
 /// The fields of a usual image origin.
