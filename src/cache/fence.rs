@@ -223,7 +223,7 @@ impl Fences {
         if state.count() > FENCES_MAX {
             state.fold();
         }
-        self.show(&mut state);
+        self.show(&mut state, epoch);
         drop(state);
         self.work.notify_one();
         epoch
@@ -327,7 +327,8 @@ impl Fences {
             state.retired.pop_front();
         }
         state.retired.push_back(Retired { mode: fence.mode, span: fence.span, epoch: fence.epoch });
-        self.show(&mut state);
+        let newest = state.newest();
+        self.show(&mut state, newest);
     }
 
     /// What the fences that retired last would say of the store: nothing in it may be covered, but what has been
@@ -339,7 +340,7 @@ impl Fences {
         for Retired { mode, span, epoch } in retired {
             state.raise(mode, span, epoch, Vec::new());
         }
-        Retirements(state.snapshot(&Snapshot::empty(state.hasher.clone())))
+        Retirements(state.snapshot(&Snapshot::empty(state.hasher.clone()), state.newest()))
     }
 
     /// Ends [`Fences::next_job`] for good.
@@ -355,10 +356,9 @@ impl Fences {
     }
 
     /// Publishes the state: the snapshot first, `newest` after it.
-    fn show(&self, state: &mut State) {
-        let snapshot = state.snapshot(&self.snapshot.load());
+    fn show(&self, state: &mut State, newest: Epoch) {
+        let snapshot = state.snapshot(&self.snapshot.load(), newest);
         state.changed = [false; LISTS];
-        let newest = snapshot.newest;
         self.snapshot.store(Arc::new(snapshot));
         self.newest.store(newest, Ordering::Release);
     }
@@ -388,8 +388,13 @@ impl State {
         }
     }
 
-    /// What covers, after `last`.
-    fn snapshot(&self, last: &Snapshot) -> Snapshot {
+    /// The highest epoch of a live fence, or 0.
+    fn newest(&self) -> Epoch {
+        self.all().map(|fence| fence.epoch).max().unwrap_or(0)
+    }
+
+    /// What covers, after `last`; `newest` is the highest epoch of a live fence.
+    fn snapshot(&self, last: &Snapshot, newest: Epoch) -> Snapshot {
         let lists = std::array::from_fn(|at| {
             let fences = &self.lists[at];
             match fences.first() {
@@ -401,7 +406,7 @@ impl State {
                 Some(_) => List::prefixes(fences.iter().map(|fence| (&fence.span.text, fence.epoch))),
             }
         });
-        let newest = self.all().map(|fence| fence.epoch).max().unwrap_or(0);
+        debug_assert_eq!(newest, self.newest());
         Snapshot { newest, lists, hasher: self.hasher.clone() }
     }
 
