@@ -77,6 +77,8 @@ pub const FENCES_MAX: usize = 100;
 pub const FENCES_REMEMBERED: usize = 1024;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;
+/// How long the sweeper waits when a purge wakes it: whoever purges answers first, however few the cores are.
+pub const SWEEP_DELAY: Duration = Duration::from_millis(1);
 /// Keys remembered as not storable.
 pub const PASS_MARKERS_MAX: usize = 100_000;
 /// How long a key is remembered as not storable.

@@ -7,11 +7,14 @@ use crate::Figure;
 use crate::support;
 use crate::world::{MATCHES, url};
 
+/// How long what is left is waited for.
+const GIVE_UP: Duration = Duration::from_secs(10);
+
 type Moka = moka::sync::Cache<Arc<str>, Arc<[u8]>, ahash::RandomState>;
 
 pub fn figures(entries: usize) -> Vec<Figure> {
     let matches =
-        MATCHES.into_iter().rev().find(|matches| *matches <= 100_000.min(entries)).expect("a small one");
+        MATCHES.into_iter().rev().find(|matches| *matches <= 100_000.min(entries / 2)).expect("a small one");
     let endpoints = support::endpoints();
     let key =
         |at: usize| -> Arc<str> { endpoints.parse_url(&url(at)).expect("a valid URL").key.as_str().into() };
@@ -25,8 +28,10 @@ pub fn figures(entries: usize) -> Vec<Figure> {
     };
     fill(0..entries);
     // All keys of the first `matches` entries begin alike, and no other one does.
-    let beginning = format!("{}/l0/", &key(0)[..key(0).find("/l").expect("a folder")]);
-    let beginning = if entries < 100_000 { beginning + "k0/c0" } else { beginning };
+    let folders = &url(0)["http://img.test/".len()..];
+    let depth = MATCHES.iter().rev().position(|step| *step == matches).expect("it is one of them");
+    let mut slashes = folders.match_indices('/').map(|(at, _)| at);
+    let beginning = format!("a/{}", &folders[..=slashes.nth(depth + 1).expect("a folder")]);
     let is_named = |key: &Arc<str>| key.starts_with(&beginning);
     let named = moka.iter().filter(|(key, _)| is_named(key)).count();
 
@@ -39,7 +44,8 @@ pub fn figures(entries: usize) -> Vec<Figure> {
     let walk = start.elapsed();
     assert_eq!(moka.iter().filter(|(key, _)| is_named(key)).count(), 0);
 
-    fill(0..matches.max(named));
+    assert_eq!(named, matches);
+    fill(0..matches);
     let hit = hit_time(&moka, &key(entries - 1));
     let own = beginning.clone();
     let start = Instant::now();
@@ -47,7 +53,7 @@ pub fn figures(entries: usize) -> Vec<Figure> {
     let call = start.elapsed();
     let pending = hit_time(&moka, &key(entries - 1));
     let mut left = named;
-    while start.elapsed() < Duration::from_secs(60) {
+    while start.elapsed() < GIVE_UP {
         moka.run_pending_tasks();
         left = moka.iter().filter(|(key, _)| is_named(key)).count();
         if left == 0 {

@@ -83,7 +83,7 @@ fn by_asset(world: &mut World, matches: usize) -> Figure {
         )
     };
     let mut sweeps = Vec::new();
-    for _ in 0..if matches >= 1_000_000 { 3 } else { 5 } {
+    for _ in 0..if matches >= 1_000_000 { 1 } else { 3 } {
         (0..matches).for_each(|at| world.store(&url(at)));
         let before = thread_time(Some("sweeper"));
         let (_, swept) = world.purge(&world.asset(&url(0)), &world.key(&url(0)));
@@ -98,9 +98,9 @@ fn by_asset(world: &mut World, matches: usize) -> Figure {
 
 fn rounds(matches: usize, entries: usize) -> usize {
     let rounds = match matches {
-        1 | 100 => 301,
-        10_000 => 51,
-        100_000 => 11,
+        1 | 100 => 151,
+        10_000 => 21,
+        100_000 => 7,
         _ => 3,
     };
     if entries < 100_000 { 3 } else { rounds }

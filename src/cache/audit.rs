@@ -3,7 +3,8 @@
 //! For tests, and for an operator who wants to see it on a live server. Costs O(entries), a slice at a time,
 //! and holds no lock for longer than a slice does; others go on meanwhile.
 
-use super::fence::{Fences, Verdict};
+use super::fence::Fences;
+use super::snapshot::Verdict;
 use super::span::{Order, Reach, Span, Subject};
 use super::store::{Resource, Store};
 

@@ -6,10 +6,11 @@ use std::thread;
 use http::{HeaderMap, StatusCode};
 
 use super::audit::{self, Audit};
-use super::fence::{Fences, Job, OnSwept, Sweep, Swept, Verdict};
+use super::fence::{Fences, Job, OnSwept, Sweep, Swept};
 use super::fields::Shapes;
 use super::flight::{Flights, Join, Lead, Reader};
 use super::markers::Markers;
+use super::snapshot::Verdict;
 use super::span::{Order, Span, Subject};
 use super::store::{Resource, Store, Update};
 use super::sync::{Mutex, yield_now};

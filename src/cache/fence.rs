@@ -23,10 +23,11 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::snapshot::{Exact, Hasher, LISTS, List, Snapshot, Verdict, common_prefix, list};
 use super::span::{Order, Reach, Span, Subject, account};
-use super::sync::{AtomicU64, Condvar, Loaded, Mutex, Ordering, Published};
+use super::sync::{AtomicU64, Condvar, Loaded, Mutex, Ordering, Published, pause};
 use crate::key::Key;
-use crate::limits::{FENCES_MAX, FENCES_REMEMBERED};
+use crate::limits::{FENCES_MAX, FENCES_REMEMBERED, SWEEP_DELAY};
 use crate::target::{Mode, Tags};
 
 /// A count of purges; what began under an older epoch than a fence's is what the fence covers.
@@ -54,19 +55,9 @@ pub struct Fences {
     work: Condvar,
 }
 
-/// Lists of fences: one for each mode, order and reach.
-const LISTS: usize = 2 * Order::ALL.len() * 2;
-
-fn list(mode: Mode, order: Order, reach: Reach) -> usize {
-    let of_mode = match mode {
-        Mode::Delete => 0,
-        Mode::Stale => LISTS / 2,
-    };
-    of_mode + 2 * order as usize + usize::from(reach == Reach::Prefix)
-}
-
 struct State {
     epoch: Epoch,
+    hasher: Hasher,
     /// Each sorted by text.
     lists: [Vec<Fence>; LISTS],
     /// Those that differ from the snapshot's.
@@ -105,6 +96,10 @@ struct Fence {
     mode: Mode,
     span: Span,
     epoch: Epoch,
+    /// Itself in a snapshot, where it names a whole text.
+    exact: Exact,
+    /// Bytes that its text and the next one's in its list begin with alike.
+    alike: usize,
     phase: Phase,
     swept: Swept,
     callers: Vec<OnSwept>,
@@ -119,129 +114,6 @@ enum Phase {
     Sweeping,
     /// Swept once; waits for these older fetches, which may still store what it covers.
     Draining(HashSet<u64>),
-}
-
-/// The covering part of the live fences, immutable. A list that did not change is the last snapshot's.
-struct Snapshot {
-    newest: Epoch,
-    lists: [Arc<[Node]>; LISTS],
-}
-
-struct Node {
-    text: Arc<str>,
-    epoch: Epoch,
-    /// In a list of prefixes: the longest other one that is a prefix of this one.
-    parent: Option<usize>,
-}
-
-/// What fences mean for a variant, or for a fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing: it is newer than every fence that names it.
-    Live,
-    /// It is stale since this epoch.
-    Stale(Epoch),
-    /// It is gone.
-    Gone,
-}
-
-impl Snapshot {
-    fn empty() -> Snapshot {
-        Snapshot { newest: 0, lists: std::array::from_fn(|_| Arc::from([])) }
-    }
-
-    /// The state after `last`.
-    fn of(state: &State, last: &Snapshot) -> Snapshot {
-        let lists = std::array::from_fn(|at| match state.changed[at] {
-            false => last.lists[at].clone(),
-            true => nodes(&state.lists[at]),
-        });
-        Snapshot { newest: state.all().map(|fence| fence.epoch).max().unwrap_or(0), lists }
-    }
-
-    fn judge(&self, subject: Subject<'_>, epoch: Epoch) -> Verdict {
-        if epoch >= self.newest {
-            return Verdict::Live;
-        }
-        if self.newest_over(Mode::Delete, subject) > epoch {
-            return Verdict::Gone;
-        }
-        match self.newest_over(Mode::Stale, subject) {
-            stale if stale > epoch => Verdict::Stale(stale),
-            _ => Verdict::Live,
-        }
-    }
-
-    /// The highest epoch of a fence of this mode that names the subject, or 0.
-    fn newest_over(&self, mode: Mode, subject: Subject<'_>) -> Epoch {
-        let lists = |order| (self.list(mode, order, Reach::Exact), self.list(mode, order, Reach::Prefix));
-        let (exact, prefixes) = lists(Order::Url);
-        let mut newest = exact_over(exact, subject.key).max(prefix_over(prefixes, subject.key));
-        let (exact, prefixes) = lists(Order::Asset);
-        if !exact.is_empty() || !prefixes.is_empty() {
-            let asset = crate::key::asset_of(subject.key);
-            newest = newest.max(exact_over(exact, &asset)).max(prefix_over(prefixes, &asset));
-        }
-        let (exact, prefixes) = lists(Order::Tag);
-        if exact.is_empty() && prefixes.is_empty() {
-            return newest;
-        }
-        match subject.tags {
-            None => newest.max(newest_within(exact, subject)).max(newest_within(prefixes, subject)),
-            Some(tags) => tags.as_slice().iter().fold(newest, |newest, tag| {
-                newest.max(exact_over(exact, tag.as_str())).max(prefix_over(prefixes, tag.as_str()))
-            }),
-        }
-    }
-
-    fn list(&self, mode: Mode, order: Order, reach: Reach) -> &[Node] {
-        &self.lists[list(mode, order, reach)]
-    }
-}
-
-fn nodes(fences: &[Fence]) -> Arc<[Node]> {
-    let mut nodes: Vec<Node> = Vec::with_capacity(fences.len());
-    for fence in fences {
-        let text = fence.span.text.clone();
-        let mut parent = nodes.len().checked_sub(1).filter(|_| fence.span.reach == Reach::Prefix);
-        while let Some(candidate) = parent {
-            if text.starts_with(&*nodes[candidate].text) {
-                break;
-            }
-            parent = nodes[candidate].parent;
-        }
-        nodes.push(Node { text, epoch: fence.epoch, parent });
-    }
-    nodes.into()
-}
-
-fn exact_over(list: &[Node], text: &str) -> Epoch {
-    list.binary_search_by(|node| (*node.text).cmp(text)).map_or(0, |at| list[at].epoch)
-}
-
-/// One binary search, one comparison, and a walk that compares lengths: of all prefixes not after the text, the
-/// greatest, or one of its parents, is the longest that the text begins with; and the longest is the newest,
-/// since a wider newer one would have absorbed it.
-fn prefix_over(list: &[Node], text: &str) -> Epoch {
-    let Some(mut at) = list.partition_point(|node| *node.text <= *text).checked_sub(1) else { return 0 };
-    let alike = common_prefix(&list[at].text, text);
-    loop {
-        let node = &list[at];
-        if node.text.len() <= alike {
-            return node.epoch;
-        }
-        match node.parent {
-            Some(parent) => at = parent,
-            None => return 0,
-        }
-    }
-}
-
-/// The highest epoch in the subject's account.
-fn newest_within(list: &[Node], subject: Subject<'_>) -> Epoch {
-    let from = list.partition_point(|node| *node.text < *subject.account());
-    let own = list[from..].iter().take_while(|node| node.text.starts_with(subject.account()));
-    own.map(|node| node.epoch).max().unwrap_or(0)
 }
 
 /// The fences as they stood when the view was made: make it first, look into the store after it.
@@ -322,9 +194,11 @@ pub struct Sweep {
 impl Fences {
     /// No fence, epoch 1.
     pub fn new() -> Arc<Fences> {
+        let state = State::new();
+        let snapshot = Snapshot::empty(state.hasher.clone());
         Arc::new(Fences {
-            state: Mutex::new(State::new()),
-            snapshot: Published::new(Snapshot::empty()),
+            state: Mutex::new(state),
+            snapshot: Published::new(snapshot),
             newest: AtomicU64::new(0),
             work: Condvar::new(),
         })
@@ -344,7 +218,7 @@ impl Fences {
     pub fn publish(&self, mode: Mode, span: Span, on_swept: OnSwept) -> Epoch {
         let mut state = self.state.lock();
         let epoch = state.publish(mode, span, on_swept);
-        self.show(&mut state);
+        self.show(&mut state, epoch);
         drop(state);
         self.work.notify_one();
         epoch
@@ -365,8 +239,8 @@ impl Fences {
         let mut state = self.state.lock();
         // By any tag: it may turn out to have it.
         let verdict = self.view().judge(Subject { key: key.as_str(), tags: None }, first.epoch);
-        state.publish(Mode::Delete, span, Box::new(|_| {}));
-        self.show(&mut state);
+        let newest = state.publish(Mode::Delete, span, Box::new(|_| {}));
+        self.show(&mut state, newest);
         let entered = (verdict == Verdict::Live).then(|| state.enter(key));
         drop(state);
         self.work.notify_one();
@@ -409,6 +283,12 @@ impl Fences {
                 return Job::Sweep(sweep);
             }
             self.work.wait(&mut state);
+            if !state.closed {
+                // A thread that is woken may set aside the one that woke it, which still has to answer.
+                drop(state);
+                pause(SWEEP_DELAY);
+                state = self.state.lock();
+            }
         }
     }
 
@@ -453,7 +333,8 @@ impl Fences {
             state.retired.pop_front();
         }
         state.retired.push_back(Retired { mode: fence.mode, span: fence.span, epoch: fence.epoch });
-        self.show(&mut state);
+        let newest = state.newest();
+        self.show(&mut state, newest);
     }
 
     /// What the fences that retired last would say of the store: nothing in it may be covered, but what has been
@@ -465,7 +346,7 @@ impl Fences {
         for Retired { mode, span, epoch } in retired {
             state.raise(mode, span, epoch, Vec::new());
         }
-        Retirements(Snapshot::of(&state, &Snapshot::empty()))
+        Retirements(state.snapshot(&Snapshot::empty(state.hasher.clone()), state.newest()))
     }
 
     /// Ends [`Fences::next_job`] for good.
@@ -481,10 +362,9 @@ impl Fences {
     }
 
     /// Publishes the state: the snapshot first, `newest` after it.
-    fn show(&self, state: &mut State) {
-        let snapshot = Snapshot::of(state, &self.snapshot.load());
+    fn show(&self, state: &mut State, newest: Epoch) {
+        let snapshot = state.snapshot(&self.snapshot.load(), newest);
         state.changed = [false; LISTS];
-        let newest = snapshot.newest;
         self.snapshot.store(Arc::new(snapshot));
         self.newest.store(newest, Ordering::Release);
     }
@@ -524,6 +404,7 @@ impl State {
     fn new() -> State {
         State {
             epoch: 1,
+            hasher: Hasher::new(),
             lists: Default::default(),
             changed: [true; LISTS],
             active: BTreeMap::new(),
@@ -531,6 +412,28 @@ impl State {
             retired: VecDeque::new(),
             closed: false,
         }
+    }
+
+    /// The highest epoch of a live fence, or 0.
+    fn newest(&self) -> Epoch {
+        self.all().map(|fence| fence.epoch).max().unwrap_or(0)
+    }
+
+    /// What covers, after `last`; `newest` is the highest epoch of a live fence.
+    fn snapshot(&self, last: &Snapshot, newest: Epoch) -> Snapshot {
+        let lists = std::array::from_fn(|at| {
+            let fences = &self.lists[at];
+            match fences.first() {
+                None => List::Empty,
+                Some(_) if !self.changed[at] => last.lists[at].clone(),
+                Some(first) if first.span.reach == Reach::Exact => {
+                    List::exact(fences.iter().map(|fence| fence.exact))
+                }
+                Some(_) => List::prefixes(fences.iter().map(|fence| (&fence.span.text, fence.epoch))),
+            }
+        });
+        debug_assert_eq!(newest, self.newest());
+        Snapshot { newest, lists, hasher: self.hasher.clone() }
     }
 
     fn count(&self) -> usize {
@@ -556,12 +459,14 @@ impl State {
         drained
     }
 
-    /// Puts up a fence; it absorbs the older ones that it covers, with their callers. Its number.
-    fn raise(&mut self, mode: Mode, span: Span, epoch: Epoch, callers: Vec<OnSwept>) -> u64 {
+    /// Puts up a fence; it absorbs the older ones that it covers, with their callers.
+    fn raise(&mut self, mode: Mode, span: Span, epoch: Epoch, callers: Vec<OnSwept>) -> &mut Fence {
         self.numbers += 1;
         let number = self.numbers;
         let (phase, swept) = (Phase::Queued, Swept::default());
-        let mut fence = Fence { number, mode, span, epoch, phase, swept, callers, took_over: None };
+        let exact = Exact::of(&span, epoch, &self.hasher);
+        let mut fence =
+            Fence { number, mode, span, epoch, exact, alike: 0, phase, swept, callers, took_over: None };
         let modes = match mode {
             Mode::Delete => &[Mode::Delete, Mode::Stale][..],
             Mode::Stale => &[Mode::Stale][..],
@@ -578,66 +483,103 @@ impl State {
         let own = list(mode, fence.span.order, fence.span.reach);
         let at = self.lists[own].partition_point(|older| older.span.text < fence.span.text);
         self.lists[own].insert(at, fence);
-        self.changed[own] = true;
-        number
+        self.changed(own, at);
+        &mut self.lists[own][at]
+    }
+
+    /// Notes that a fence of a list has come to this place, or has left it.
+    fn changed(&mut self, list: usize, at: usize) {
+        self.changed[list] = true;
+        let fences = &mut self.lists[list];
+        for at in at.saturating_sub(1)..(at + 1).min(fences.len()) {
+            if let [fence, next, ..] = &mut fences[at..] {
+                fence.alike = common_prefix(&fence.span.text, &next.span.text);
+            }
+        }
+    }
+
+    fn remove(&mut self, list: usize, at: usize) -> Fence {
+        let fence = self.lists[list].remove(at);
+        self.changed(list, at);
+        fence
     }
 
     /// Takes from a list what `fence` covers. A newer one (a fold can meet one) stays.
     fn absorb(&mut self, fence: &mut Fence, list: usize) {
-        let fences = &mut self.lists[list];
-        let mut at = fences.partition_point(|older| older.span.text < fence.span.text);
-        while let Some(older) = fences.get(at).filter(|older| fence.span.names(&older.span.text)) {
+        let mut at = self.lists[list].partition_point(|older| older.span.text < fence.span.text);
+        while let Some(older) = self.lists[list].get(at).filter(|older| fence.span.names(&older.span.text)) {
             if older.epoch <= fence.epoch {
-                fence.absorb(fences.remove(at));
-                self.changed[list] = true;
+                let older = self.remove(list, at);
+                fence.absorb(older);
             } else {
                 at += 1;
             }
         }
     }
 
-    /// Folds two neighbours of one order and account into a fence over what their texts begin with alike: of
-    /// one mode if there are such, and the two that share most, so that least is purged beside what was asked.
-    /// Leaves the one being swept alone, so that a storm of purges can't restart one sweep for ever.
+    /// Folds two fences of one order and account into one over what their texts begin with alike: the two
+    /// neighbours in a list that share most, so that least is purged beside what was asked; where no list has two
+    /// of one account, neighbours in the whole order. Leaves the one being swept alone, so that a storm of purges
+    /// can't restart one sweep for ever.
     fn fold(&mut self) {
+        // Accounts with one fence an order can't be folded: then there are three an account, which are bounded.
+        let Some((alike, left, right)) = self.closest_in_a_list().or_else(|| self.closest_in_an_order())
+        else {
+            return;
+        };
+        let taken = "they were found just now, under the same lock";
+        let (left, right) = (self.take(left).expect(taken), self.take(right).expect(taken));
+        let mode = if left.mode == right.mode { left.mode } else { Mode::Delete };
+        let text = left.span.text[..alike].into();
+        let span = Span { order: left.span.order, reach: Reach::Prefix, text };
+        let folded = self.raise(mode, span, left.epoch.max(right.epoch), Vec::new());
+        folded.absorb(left);
+        folded.absorb(right);
+    }
+
+    /// Bytes alike, and the numbers of the two. Costs a look at each fence, and no text but the few best.
+    fn closest_in_a_list(&self) -> Option<(usize, u64, u64)> {
+        let mut best: Option<(usize, u64, u64)> = None;
+        for fences in &self.lists {
+            for pair in fences.windows(2) {
+                let [left, right] = pair else { continue };
+                let is_closer = left.alike > best.map_or(0, |(alike, ..)| alike);
+                if is_closer && may_fold(left, right, left.alike) {
+                    best = Some((left.alike, left.number, right.number));
+                }
+            }
+        }
+        best
+    }
+
+    /// The same among the fences of both modes and reaches; of one mode if there are such.
+    fn closest_in_an_order(&self) -> Option<(usize, u64, u64)> {
         let mut best: Option<((bool, usize), u64, u64)> = None;
         for order in Order::ALL {
-            let mut sorted: Vec<&Fence> = self
-                .all()
-                .filter(|fence| fence.span.order == order && !matches!(fence.phase, Phase::Sweeping))
-                .collect();
+            let mut sorted: Vec<&Fence> = self.all().filter(|fence| fence.span.order == order).collect();
+            sorted.retain(|fence| !matches!(fence.phase, Phase::Sweeping));
             sorted.sort_by(|a, b| a.span.text.cmp(&b.span.text)); // Stable: it merges lists that are sorted.
             for pair in sorted.windows(2) {
                 let [left, right] = pair else { continue };
                 let alike = common_prefix(&left.span.text, &right.span.text);
                 let closeness = (left.mode == right.mode, alike);
-                let same_account = alike >= account(&left.span.text).len() && alike > 0;
-                if same_account && best.as_ref().is_none_or(|(so_far, ..)| *so_far < closeness) {
+                let is_closer = best.as_ref().is_none_or(|(so_far, ..)| *so_far < closeness);
+                if is_closer && may_fold(left, right, alike) {
                     best = Some((closeness, left.number, right.number));
                 }
             }
         }
-        // Accounts with one fence an order can't be folded: then there are three an account, which are bounded.
-        let Some(((same_mode, alike), left, right)) = best else { return };
-        let taken = "they were found just now, under the same lock";
-        let (left, right) = (self.take(left).expect(taken), self.take(right).expect(taken));
-        let mode = if same_mode { left.mode } else { Mode::Delete };
-        let text = left.span.text[..alike].into();
-        let span = Span { order: left.span.order, reach: Reach::Prefix, text };
-        let number = self.raise(mode, span, left.epoch.max(right.epoch), Vec::new());
-        let folded = self.all_mut().find(|fence| fence.number == number).expect("it was raised just now");
-        folded.absorb(left);
-        folded.absorb(right);
+        best.map(|((_, alike), left, right)| (alike, left, right))
     }
 
     fn take(&mut self, number: u64) -> Option<Fence> {
-        for (fences, changed) in self.lists.iter_mut().zip(&mut self.changed) {
-            if let Some(at) = fences.iter().position(|fence| fence.number == number) {
-                *changed = true;
-                return Some(fences.remove(at));
-            }
-        }
-        None
+        let places = self.lists.iter().enumerate();
+        let (list, at) = places
+            .filter_map(|(list, fences)| {
+                Some((list, fences.iter().position(|fence| fence.number == number)?))
+            })
+            .next()?;
+        Some(self.remove(list, at))
     }
 
     fn next_sweep(&mut self) -> Option<Sweep> {
@@ -647,6 +589,12 @@ impl State {
         let Fence { number, mode, span, epoch, .. } = fence;
         Some(Sweep { number: *number, mode: *mode, span: span.clone(), epoch: *epoch, first })
     }
+}
+
+/// Whether two fences of one order may become one: they are of one account, and neither is being swept.
+fn may_fold(left: &Fence, right: &Fence, alike: usize) -> bool {
+    let is_swept_now = |fence: &Fence| matches!(fence.phase, Phase::Sweeping);
+    alike > 0 && alike >= account(&left.span.text).len() && !is_swept_now(left) && !is_swept_now(right)
 }
 
 impl Fence {
@@ -678,11 +626,4 @@ impl Swept {
         self.entries += other.entries;
         self.bytes += other.bytes;
     }
-}
-
-/// Bytes that two texts begin with alike, eight at a time as long as they can.
-fn common_prefix(left: &str, right: &str) -> usize {
-    let (left, right) = (left.as_bytes(), right.as_bytes());
-    let words = left.chunks_exact(8).zip(right.chunks_exact(8)).take_while(|(a, b)| a == b).count() * 8;
-    words + left[words..].iter().zip(&right[words..]).take_while(|(a, b)| a == b).count()
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
-use super::fence::{Epoch, Fences, OnSwept, Swept, Verdict};
+use super::fence::{Epoch, Fences, OnSwept, Swept};
+use super::snapshot::Verdict;
 use super::span::{Span, Subject};
 use crate::key::{Endpoints, Key, examples};
 use crate::limits::FENCES_MAX;

@@ -70,8 +70,9 @@ impl Fields {
     /// Packs them.
     pub fn new(fields: &HeaderMap, shapes: &Shapes) -> Fields {
         let shape = shapes.of(fields);
-        let values: usize = fields.values().map(HeaderValue::len).sum();
-        let mut block = Vec::with_capacity(2 * fields.len() + values);
+        let of_length = |length: usize| (length.checked_ilog2().unwrap_or(0) as usize) / 7 + 1;
+        let bytes = fields.values().map(|value| of_length(value.len()) + value.len()).sum();
+        let mut block = Vec::with_capacity(bytes); // Exactly: a block that shrinks keeps its place.
         // In the shape's order: that of the map may be another one, for names that stand in it twice.
         for value in shape.names.keys().flat_map(|name| fields.get_all(name)) {
             let mut length = value.len();
@@ -82,6 +83,7 @@ impl Fields {
             block.push(length as u8);
             block.extend_from_slice(value.as_bytes());
         }
+        debug_assert_eq!(block.len(), bytes);
         Fields { shape, block: block.into() }
     }
 

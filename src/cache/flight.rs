@@ -21,7 +21,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::fence::{Epoch, Fences, Ticket, Verdict};
+use super::fence::{Epoch, Fences, Ticket};
+use super::snapshot::Verdict;
 use super::span::Subject;
 use super::sync::Mutex;
 use super::variant::{Body, Variant};

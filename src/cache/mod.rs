@@ -9,11 +9,11 @@
 //! - **Purge** ([`Cache::purge`]): the fence is published, then the purge is acknowledged; the sweeper
 //!   removes, waits for older fetches, removes again, and drops the fence.
 //!
-//! `fence.rs` has the first half of the discipline, of what `span.rs` names; `store.rs` the per-key step, over
-//! `map.rs`; `flight.rs` the sharing; `index.rs` the orders that a sweep follows; `variant.rs` and `fields.rs` what
-//! is stored; `markers.rs` what does not wait; `audit.rs` looks for what must not be there, and `parts.rs` lets a
-//! bench have a part alone. All of them share state by the types of `sync.rs` alone, and `models/` explores them
-//! under other ones.
+//! `fence.rs` has the first half of the discipline, over what `span.rs` names; `snapshot.rs` is what of it a look-up
+//! reads; `store.rs` has the per-key step, over `map.rs`; `flight.rs` the sharing; `index.rs` the orders that a sweep
+//! follows; `variant.rs` and `fields.rs` what is stored; `markers.rs` what does not wait; `audit.rs` looks for what
+//! must not be there, and `parts.rs` lets a bench have a part alone. All of them share state by the types of `sync.rs`
+//! alone, and `models/` explores them under other ones.
 
 mod audit;
 mod discipline;
@@ -35,6 +35,7 @@ mod models;
 pub mod parts;
 #[cfg(test)]
 mod races;
+mod snapshot;
 mod span;
 mod store;
 mod sync;

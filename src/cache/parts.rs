@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use super::fence::{Fences, Verdict};
+use super::fence::Fences;
 use super::index::Index;
+use super::snapshot::Verdict;
 use super::span::{Span, Subject};
 use super::store::Resource;
 use super::variant::Variant;

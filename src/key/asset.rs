@@ -35,6 +35,9 @@ impl AssetPlace {
         let bytes = text.as_bytes();
         let end = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
         let path = memchr::memchr(b'/', bytes).expect("a key has a path");
+        if memchr::memchr(b':', &bytes[path..end]).is_none() {
+            return AssetPlace { from: place(end), to: place(end), end: place(end) }; // No `tr:`, so all of it.
+        }
         let mut run: Option<(usize, usize)> = None;
         let mut at = path;
         while at < end {

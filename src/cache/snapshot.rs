@@ -1,0 +1,235 @@
+//! The covering part of the live fences, immutable: what a look-up judges by.
+//!
+//! A snapshot has a list for each mode, order and reach; one that did not change is the last snapshot's. A list
+//! of whole texts has their seeded hashes alone: a publication copies numbers, and a look-up hashes its text once
+//! and compares numbers. A collision is a miss, as in the store, while that fence lives. A list of prefixes is
+//! sorted by text. No locks; to judge costs O(length of the text + fences).
+
+use std::sync::Arc;
+
+use super::fence::Epoch;
+use super::span::{Order, Reach, Span, Subject, account};
+use crate::target::Mode;
+
+/// Lists: one for each mode, order and reach.
+pub const LISTS: usize = 2 * Order::ALL.len() * 2;
+
+/// The place of a list among them.
+pub fn list(mode: Mode, order: Order, reach: Reach) -> usize {
+    let of_mode = match mode {
+        Mode::Delete => 0,
+        Mode::Stale => LISTS / 2,
+    };
+    of_mode + 2 * order as usize + usize::from(reach == Reach::Prefix)
+}
+
+/// See the module.
+pub struct Snapshot {
+    /// The highest epoch of a fence, 0 with none.
+    pub newest: Epoch,
+    pub lists: [List; LISTS],
+    pub hasher: Hasher,
+}
+
+/// Of the texts that fences name; one for all snapshots.
+pub type Hasher = ahash::RandomState;
+
+/// What fences mean for a variant, or for a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: it is newer than every fence that names it.
+    Live,
+    /// It is stale since this epoch.
+    Stale(Epoch),
+    /// It is gone.
+    Gone,
+}
+
+/// The fences of one mode, order and reach.
+#[derive(Clone, Default)]
+pub enum List {
+    /// None.
+    #[default]
+    Empty,
+    /// In any order.
+    Exact(Arc<[Exact]>),
+    /// By text.
+    Prefixes(Arc<[Prefix]>),
+}
+
+/// A fence over one text.
+#[derive(Clone, Copy)]
+pub struct Exact {
+    text: u64,
+    account: u64,
+    epoch: Epoch,
+}
+
+/// A fence over all texts with a beginning.
+pub struct Prefix {
+    text: Arc<str>,
+    epoch: Epoch,
+    /// The longest other one that is a prefix of this one.
+    parent: Option<usize>,
+}
+
+impl Exact {
+    /// The fence's, whatever its reach: it costs two hashes, and they are worked out once.
+    pub fn of(span: &Span, epoch: Epoch, hasher: &Hasher) -> Exact {
+        Exact { text: hasher.hash_one(&*span.text), account: hasher.hash_one(account(&span.text)), epoch }
+    }
+}
+
+impl List {
+    /// Of fences over whole texts.
+    pub fn exact(fences: impl Iterator<Item = Exact>) -> List {
+        let fences: Arc<[Exact]> = fences.collect();
+        if fences.is_empty() { List::Empty } else { List::Exact(fences) }
+    }
+
+    /// Of fences over prefixes, sorted by text.
+    pub fn prefixes<'a>(fences: impl ExactSizeIterator<Item = (&'a Arc<str>, Epoch)>) -> List {
+        let mut prefixes: Vec<Prefix> = Vec::with_capacity(fences.len());
+        for (text, epoch) in fences {
+            let mut parent = prefixes.len().checked_sub(1);
+            while let Some(candidate) = parent {
+                if text.starts_with(&*prefixes[candidate].text) {
+                    break;
+                }
+                parent = prefixes[candidate].parent;
+            }
+            prefixes.push(Prefix { text: text.clone(), epoch, parent });
+        }
+        if prefixes.is_empty() { List::Empty } else { List::Prefixes(prefixes.into()) }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, List::Empty)
+    }
+
+    /// The highest epoch of one that names the text, or 0.
+    fn over(&self, text: &str, hash: impl FnOnce() -> u64) -> Epoch {
+        match self {
+            List::Empty => 0,
+            List::Exact(fences) => {
+                let hash = hash();
+                // No early end: it is branchless, and they are few.
+                fences
+                    .iter()
+                    .fold(0, |newest, fence| newest.max(if fence.text == hash { fence.epoch } else { 0 }))
+            }
+            List::Prefixes(fences) => prefix_over(fences, text),
+        }
+    }
+
+    /// The highest epoch of one in the subject's account, or 0.
+    fn within(&self, subject: Subject<'_>, hasher: &Hasher) -> Epoch {
+        match self {
+            List::Empty => 0,
+            List::Exact(fences) => {
+                let account = hasher.hash_one(subject.account());
+                let own = fences.iter().filter(|fence| fence.account == account);
+                own.map(|fence| fence.epoch).max().unwrap_or(0)
+            }
+            List::Prefixes(fences) => {
+                let own = fences.iter().filter(|fence| fence.text.starts_with(subject.account()));
+                own.map(|fence| fence.epoch).max().unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// One binary search, one comparison, and a walk that compares lengths: of all prefixes not after the text, the
+/// greatest, or one of its parents, is the longest that the text begins with; and the longest is the newest,
+/// since a wider newer one would have absorbed it.
+fn prefix_over(list: &[Prefix], text: &str) -> Epoch {
+    let Some(mut at) = list.partition_point(|fence| *fence.text <= *text).checked_sub(1) else { return 0 };
+    let alike = common_prefix(&list[at].text, text);
+    loop {
+        let fence = &list[at];
+        if fence.text.len() <= alike {
+            return fence.epoch;
+        }
+        match fence.parent {
+            Some(parent) => at = parent,
+            None => return 0,
+        }
+    }
+}
+
+impl Snapshot {
+    /// No fence.
+    pub fn empty(hasher: Hasher) -> Snapshot {
+        Snapshot { newest: 0, lists: Default::default(), hasher }
+    }
+
+    /// What the fences mean for what began at `epoch`.
+    pub fn judge(&self, subject: Subject<'_>, epoch: Epoch) -> Verdict {
+        if epoch >= self.newest {
+            return Verdict::Live;
+        }
+        let mut newest = Newest::default();
+        self.look(Order::Url, subject.key, &mut newest);
+        if self.has(Order::Asset) {
+            self.look(Order::Asset, &crate::key::asset_of(subject.key), &mut newest);
+        }
+        if self.has(Order::Tag) {
+            match subject.tags {
+                None => self.look_within(Order::Tag, subject, &mut newest),
+                Some(tags) => {
+                    tags.as_slice().iter().for_each(|tag| self.look(Order::Tag, tag.as_str(), &mut newest))
+                }
+            }
+        }
+        match newest {
+            Newest { hard, .. } if hard > epoch => Verdict::Gone,
+            Newest { soft, .. } if soft > epoch => Verdict::Stale(soft),
+            _ => Verdict::Live,
+        }
+    }
+
+    fn of(&self, mode: Mode, order: Order) -> (&List, &List) {
+        (&self.lists[list(mode, order, Reach::Exact)], &self.lists[list(mode, order, Reach::Prefix)])
+    }
+
+    fn has(&self, order: Order) -> bool {
+        [Mode::Delete, Mode::Stale].into_iter().any(|mode| {
+            let (exact, prefixes) = self.of(mode, order);
+            !exact.is_empty() || !prefixes.is_empty()
+        })
+    }
+
+    /// Raises `newest` to the fences of an order that name a text of it.
+    fn look(&self, order: Order, text: &str, newest: &mut Newest) {
+        let mut known = None;
+        for (mode, newest) in [(Mode::Delete, &mut newest.hard), (Mode::Stale, &mut newest.soft)] {
+            let (exact, prefixes) = self.of(mode, order);
+            let mut hash = || *known.get_or_insert_with(|| self.hasher.hash_one(text));
+            *newest = (*newest).max(exact.over(text, &mut hash)).max(prefixes.over(text, &mut hash));
+        }
+    }
+
+    /// Raises `newest` to the fences of an order in the subject's account.
+    fn look_within(&self, order: Order, subject: Subject<'_>, newest: &mut Newest) {
+        for (mode, newest) in [(Mode::Delete, &mut newest.hard), (Mode::Stale, &mut newest.soft)] {
+            let (exact, prefixes) = self.of(mode, order);
+            *newest = (*newest)
+                .max(exact.within(subject, &self.hasher))
+                .max(prefixes.within(subject, &self.hasher));
+        }
+    }
+}
+
+/// The highest epochs of fences that name a subject, 0 with none.
+#[derive(Default)]
+struct Newest {
+    hard: Epoch,
+    soft: Epoch,
+}
+
+/// Bytes that two texts begin with alike, eight at a time as long as they can.
+pub fn common_prefix(left: &str, right: &str) -> usize {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let words = left.chunks_exact(8).zip(right.chunks_exact(8)).take_while(|(a, b)| a == b).count() * 8;
+    words + left[words..].iter().zip(&right[words..]).take_while(|(a, b)| a == b).count()
+}
