@@ -306,23 +306,30 @@ impl World {
         }
     }
 
-    /// When all threads but the sweeper have ended.
-    fn come_to_rest(&self, sweeper: shuttle::thread::JoinHandle<()>) {
-        while self.cache.figures().fences > 0 {
-            yield_now();
+    /// All sweeps that have something to do.
+    fn sweep_ready(&self) {
+        while let Some(sweep) = self.cache.fences().ready_sweep() {
+            self.cache.work(&sweep);
         }
-        self.cache.close();
-        sweeper.join().unwrap();
-        self.cache.settle();
-        self.seen.dangling.fetch_add(self.cache.figures().dangling, Ordering::Relaxed);
-        let wrong = self.wrong.lock().unwrap();
-        assert!(wrong.is_empty(), "{wrong:?}");
-        let figures = self.cache.figures();
-        assert_eq!((figures.tickets, figures.flights), (0, 0), "something is left behind");
-        let told = self.told.load(Ordering::SeqCst);
-        assert_eq!(told, self.purges.load(Ordering::SeqCst), "every purge is told of its sweep, once");
+    }
+
+    /// When all threads have ended, and all fences have retired.
+    fn check_at_rest(&self) {
         let audit = self.cache.audit();
         assert!(audit.is_clean() && audit.pending == 0, "{audit:?}");
+        for (key, accept) in (0..self.storm.keys).flat_map(|key| [(key, 0), (key, 1)]) {
+            if let Lookup::Found(found) = self.cache.look_up(&GIVEN.keys[key], &GIVEN.accepts[accept]) {
+                self.check_variant(self.wanted(key), &found, "the store, at rest,");
+            }
+        }
+        let wrong = self.wrong.lock().unwrap();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        self.cache.settle();
+        let figures = self.cache.figures();
+        self.seen.dangling.fetch_add(figures.dangling, Ordering::Relaxed);
+        assert_eq!((figures.fences, figures.tickets, figures.flights), (0, 0, 0), "something is left behind");
+        let told = self.told.load(Ordering::SeqCst);
+        assert_eq!(told, self.purges.load(Ordering::SeqCst), "every purge is told of its sweep, once");
         for order in [Order::Url, Order::Asset] {
             let everything = Span { order, reach: Reach::Prefix, text: "".into() };
             let pairs: Vec<Resource> = self.cache.store().index().slice(&everything, None);
@@ -405,7 +412,12 @@ fn rage(storm: Storm) -> Arc<Seen> {
         for thread in threads {
             thread.join().unwrap();
         }
-        world.come_to_rest(sweeper);
+        while world.cache.figures().fences > 0 {
+            yield_now();
+        }
+        world.cache.close();
+        sweeper.join().unwrap();
+        world.check_at_rest();
     });
     println!("{seen:?}, {} evictions", map::EVICTIONS.get());
     for counter in [&seen.hits, &seen.follows, &seen.renewals, &seen.purged_commits] {
@@ -430,4 +442,38 @@ fn requests_purges_and_evictions_of_one_key_in_any_order() {
     let storm = Storm { keys: 1, readers: 3, requests: 2, purgers: 1, purges: 2, max_bytes: TIGHT_BYTES };
     let seen = rage(storm);
     assert!(map::EVICTIONS.get() > 0 && seen.dangling.load(Ordering::Relaxed) > 0, "{seen:?}");
+}
+
+/// Few steps, so that each place within the commit is tried: between its get and its write the resource is evicted,
+/// and the fence that covers it is swept and retires; or its new pair is met by a sweep before its entry is there.
+#[test]
+fn commit_beside_a_covered_variant_that_is_evicted_and_swept() {
+    let storm = Storm { keys: 1, readers: 1, requests: 1, purgers: 1, purges: 1, max_bytes: 0 };
+    let seen = Arc::<Seen>::default();
+    let given = seen.clone();
+    explore(move || {
+        let world = World::new(storm, &given);
+        let (lead, _) = world.cache.fetch_alone(&GIVEN.keys[0], &GIVEN.accepts[0]);
+        world.answer(0, 0, lead, None);
+        let is_purged = random().gen_bool(0.5);
+        if is_purged {
+            world.purge_target(&GIVEN.targets[0], Mode::Delete);
+        }
+        let other = world.clone();
+        let sweeper = shuttle::thread::spawn(move || {
+            if !is_purged {
+                other.purge_target(&GIVEN.targets[0], Mode::Delete);
+            } else {
+                other.cache.settle();
+            }
+            other.sweep_ready();
+        });
+        let (lead, _) = world.cache.fetch_alone(&GIVEN.keys[0], &GIVEN.accepts[1]);
+        world.answer(0, 1, lead, None);
+        sweeper.join().unwrap();
+        world.sweep_ready();
+        world.check_at_rest();
+    });
+    println!("{seen:?}, {} evictions", map::EVICTIONS.get());
+    assert!(map::EVICTIONS.get() > 0);
 }
