@@ -222,7 +222,6 @@ impl World {
     /// What the origin says.
     fn answer(&self, key: usize, accept: usize, mut lead: Lead, base: Option<Arc<Variant>>) {
         let now = self.versions[key].load(Ordering::SeqCst);
-        yield_now(); // Under way.
         match (base, random().gen_range(0..8)) {
             (_, 0) => {} // It fails.
             (Some(base), 1) => self.cache.discard(&lead, &base),
