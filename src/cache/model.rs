@@ -20,14 +20,14 @@
 //! | a look-up reads no fences                                 | yes   | yes     | -      | yes     | yes    |
 //! | the epoch is taken at the commit                          | yes   | yes     | yes    | yes     | yes    |
 //! | a join reads no fences                                    | yes   | yes     | -      | yes     | yes    |
-//! | a commit judges its own variant by no fence               | yes   | no (1)  | -      | no (1)  | (1)    |
+//! | a commit judges its own variant by no fence               | yes   | no (1)  | -      | -       | (1)    |
 //! | a commit keeps covered variants beside its own            | yes   | 1 of 3  | -      | yes     | no     |
 //! | a commit reads the fences after the get                   | no    | 1 of 2  | -      | yes     | no     |
 //! | a commit after the ticket has left the active set         | -     | -       | -      | -       | yes (2)|
 //! | a discard judges nothing                                  | yes   | no      | -      | no      | no     |
 //! | a fence retires without waiting for the active set        | yes   | yes     | yes    | yes     | yes    |
 //! | a sweep only before the drain                             | no    | yes     | -      | yes     | no     |
-//! | a sweep only after the drain                              | yes   | no (3)  | -      | no (3)  | no (3) |
+//! | a sweep only after the drain                              | yes   | no (3)  | -      | -       | no (3) |
 //! | a soft sweep makes nothing stale                          | -     | -       | -      | yes     | -      |
 //! | a fetch that ends wakes no sweeper                        | -     | -       | -      | yes     | -      |
 //! | a purge is acknowledged before its fence is published     | yes   | yes     | yes (7)| -       | yes    |
@@ -46,7 +46,7 @@
 //! | a newer fence is absorbed; a fold takes the older epoch   | (6)   | no      | -      | -       | -      |
 //! | the walk to a shorter prefix is left out                  | yes   | no      | -      | -       | no     |
 //! | a marker outlives its purge                               | yes   | no      | -      | -       | -      |
-//! | `newest` is stored before the snapshot                    | no (4)| no (4)  | no (4) | no (4)  | no (4) |
+//! | `newest` is stored before the snapshot                    | no (4)| no (4)  | -      | -       | no (4) |
 //! | a 304 is stored under an epoch newer than its ticket      | -     | -       | -      | -       | yes (2)|
 //! | the base of a revalidation is looked up before the ticket | -     | -       | -      | yes (7) | no (5) |
 //!
