@@ -46,7 +46,7 @@
 //! | a newer fence is absorbed; a fold takes the older epoch   | (6)   | no      | -      | -       | -      |
 //! | the walk to a shorter prefix is left out                  | yes   | no      | -      | -       | no     |
 //! | a marker outlives its purge                               | yes   | no      | -      | -       | -      |
-//! | `newest` is stored before the snapshot                    | no (4)| no (4)  | -      | -       | no (4) |
+//! | `newest` is stored before the snapshot                    | no (4)| no (4)  | no (4) | no (4)  | no (4) |
 //! | a 304 is stored under an epoch newer than its ticket      | -     | -       | -      | -       | yes (2)|
 //! | the base of a revalidation is looked up before the ticket | -     | -       | -      | yes (7) | no (5) |
 //!
