@@ -11,42 +11,54 @@
 //! `FRESHET_MODEL_SEQUENCES=10000` runs more of them, `FRESHET_MODEL_SEED=7` one alone, with its steps
 //! printed. Interleavings within a step need threads: `races.rs`.
 //!
-//! Broken on purpose, one at a time, and who notices (`oracle.rs` is the one over sockets):
+//! Broken on purpose, one at a time, and who notices (`oracle.rs` is the one over sockets). `-`: what is broken is not
+//! there, or it was not tried. `scripts/mutants` does most of it again, and fails where a model no longer notices.
 //!
-//! | broken                                                    | model | races   | oracle |
-//! |-----------------------------------------------------------|-------|---------|--------|
-//! | a look-up reads the fences after the get                  | no    | yes     | no     |
-//! | a look-up reads no fences                                 | yes   | yes     | yes    |
-//! | the epoch is taken at the commit                          | yes   | yes     | yes    |
-//! | a join reads no fences                                    | yes   | yes     | yes    |
-//! | a commit judges its own variant by no fence               | yes   | no (1)  | (1)    |
-//! | a commit keeps covered variants beside its own            | yes   | 1 of 3  | no     |
-//! | a commit reads the fences after the get                   | no    | 1 of 2  | no     |
-//! | a commit after the ticket has left the active set         | -     | -       | yes (2)|
-//! | a discard judges nothing                                  | yes   | no      | no     |
-//! | a fence retires without waiting for the active set        | yes   | yes     | yes    |
-//! | a sweep only before the drain                             | no    | yes     | no     |
-//! | a sweep only after the drain                              | yes   | no (3)  | no (3) |
-//! | a purge is acknowledged before its fence is published     | yes   | yes     | yes    |
-//! | a ticket leaves the active set before the flight closes   | no    | yes     | no     |
-//! | the index is told after the store                         | no    | yes     | no     |
-//! | the store's listener removes no pair                      | yes   | yes     | yes    |
-//! | one id for all writes of a key                            | (6)   | (6)     | (6)    |
-//! | a write without its key's stripe                          | no    | 2 of 3  | no     |
-//! | a newer fence is absorbed; a fold takes the older epoch   | (6)   | no      | -      |
-//! | the walk to a shorter prefix is left out                  | yes   | no      | no     |
-//! | a marker outlives its purge                               | yes   | no      | -      |
-//! | `newest` is stored before the snapshot                    | no (4)| no (4)  | no (4) |
-//! | a 304 is stored under an epoch newer than its ticket      | -     | -       | yes (2)|
-//! | the base of a revalidation is looked up before the ticket | -     | -       | no (5) |
+//! | broken                                                    | model | races   | loom   | shuttle | oracle |
+//! |-----------------------------------------------------------|-------|---------|--------|---------|--------|
+//! | a look-up reads the fences after the get                  | no    | yes     | yes (7)| yes     | no     |
+//! | a look-up reads no fences                                 | yes   | yes     | -      | yes     | yes    |
+//! | the epoch is taken at the commit                          | yes   | yes     | yes    | yes     | yes    |
+//! | a join reads no fences                                    | yes   | yes     | -      | yes     | yes    |
+//! | a commit judges its own variant by no fence               | yes   | no (1)  | -      | -       | (1)    |
+//! | a commit keeps covered variants beside its own            | yes   | 1 of 3  | -      | yes     | no     |
+//! | a commit reads the fences after the get                   | no    | 1 of 2  | -      | yes     | no     |
+//! | a commit after the ticket has left the active set         | -     | -       | -      | -       | yes (2)|
+//! | a discard judges nothing                                  | yes   | no      | -      | no      | no     |
+//! | a fence retires without waiting for the active set        | yes   | yes     | yes    | yes     | yes    |
+//! | a sweep only before the drain                             | no    | yes     | -      | yes     | no     |
+//! | a sweep only after the drain                              | yes   | no (3)  | -      | -       | no (3) |
+//! | a soft sweep makes nothing stale                          | -     | -       | -      | yes     | -      |
+//! | a fetch that ends wakes no sweeper                        | -     | -       | -      | yes     | -      |
+//! | a purge is acknowledged before its fence is published     | yes   | yes     | yes (7)| -       | yes    |
+//! | a ticket leaves the active set before the flight closes   | no    | yes     | -      | yes     | no     |
+//! | the index is told after the store                         | no    | yes     | -      | yes     | no     |
+//! | the store's listener removes no pair                      | yes   | yes     | -      | yes     | yes    |
+//! | one id for all writes                                     | (6)   | (6)     | -      | yes (6) | (6)    |
+//! | a dangling pair is removed without the key's stripe       | -     | -       | -      | yes     | -      |
+//! | a write without its key's stripe                          | no    | 2 of 3  | -      | yes     | no     |
+//! | a soft fence absorbs a hard one                           | -     | -       | yes    | yes     | -      |
+//! | `newest` is lowered by a slower publisher                 | -     | -       | yes    | -       | -      |
+//! | `newest` is stored, or loaded, in relaxed order           | -     | -       | yes    | -       | -      |
+//! | what supersedes is stored though a purge came             | -     | -       | yes    | yes     | -      |
+//! | what supersedes takes its ticket after its fence is shown | -     | -       | yes    | -       | -      |
+//! | an absorbed purge is told of no sweep                     | -     | -       | yes    | yes     | -      |
+//! | a newer fence is absorbed; a fold takes the older epoch   | (6)   | no      | -      | -       | -      |
+//! | the walk to a shorter prefix is left out                  | yes   | no      | -      | -       | no     |
+//! | a marker outlives its purge                               | yes   | no      | -      | -       | -      |
+//! | `newest` is stored before the snapshot                    | no (4)| no (4)  | no (4) | no (4)  | no (4) |
+//! | a 304 is stored under an epoch newer than its ticket      | -     | -       | -      | -       | yes (2)|
+//! | the base of a revalidation is looked up before the ticket | -     | -       | -      | yes (7) | no (5) |
 //!
 //! 1. What it stores is never served: the fence waits for the fetch, and the last sweep removes it. The oracle
 //!    notices it by a counter alone, that of fetches not stored for a purge.
 //! 2. The oracle ran without the assertion in `Cache::commit` that forbids it.
 //! 3. Nothing stale is served meanwhile: only memory and the purge's figures are late.
 //! 4. Harmless: a purge is acknowledged after both, and before that either answer is right.
-//! 5. A window of microseconds, and an entity tag that names the version gets no 304 for an older one.
-//! 6. Noticed by an assertion in `fence.rs` or `index.rs`.
+//! 5. A window of microseconds, and an entity tag that names the version gets no 304 for an older one. The model's
+//!    origin confirms whatever it is asked about.
+//! 6. Noticed by an assertion in `fence.rs` or `index.rs`; by shuttle without it.
+//! 7. Of the model's own steps, which are those of `Cache::look_up`, `Cache::purge` and `proxy::fill`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

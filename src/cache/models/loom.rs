@@ -10,7 +10,8 @@ use std::sync::{Arc, LazyLock, Mutex as Plain};
 use bytes::Bytes;
 use http::StatusCode;
 
-use self::fence::{Fences, Sweep, Swept, Verdict};
+use self::fence::{Fences, Sweep, Swept, Ticket};
+use self::snapshot::Verdict;
 use self::span::{Span, Subject};
 use self::sync::{AtomicU64, Mutex, Ordering, Published};
 use self::variant::{Body, Variant};
@@ -30,6 +31,8 @@ mod checker {
 
 #[path = "../fence.rs"]
 mod fence;
+#[path = "../snapshot.rs"]
+mod snapshot;
 #[path = "../span.rs"]
 mod span;
 #[path = "sync.rs"]
@@ -124,6 +127,19 @@ impl World {
     fn fetch(&self) {
         let ticket = self.fences.enter(&GIVEN.key);
         let version = self.version.load(Ordering::Relaxed);
+        self.commit(ticket, version);
+    }
+
+    /// The answer to an unsafe method, which makes all invalid that is older.
+    fn supersede(&self) {
+        let ticket = self.fences.enter(&GIVEN.key);
+        let version = self.version.load(Ordering::Relaxed);
+        if let Some(ticket) = self.fences.supersede(ticket, &GIVEN.key) {
+            self.commit(ticket, version);
+        }
+    }
+
+    fn commit(&self, ticket: Ticket, version: u64) {
         let body = Body::new(vec![Bytes::from(version.to_string())]);
         let (fill, now) = (&GIVEN.fill, GIVEN.clock.now());
         let variant =
@@ -254,6 +270,21 @@ fn hard_purge_is_not_undone_by_a_fetch_and_its_retirement_by_no_look_up() {
             |world| world.fetch(),
             |world| {
                 world.purge(Mode::Delete, &GIVEN.url);
+                world.sweep();
+            },
+        ],
+    );
+}
+
+#[test]
+fn answer_that_supersedes_what_is_older_is_itself_no_older_than_any_purge() {
+    explore(
+        nothing,
+        &[
+            |world| world.look_up(),
+            |world| world.supersede(),
+            |world| {
+                world.purge(Mode::Delete, &GIVEN.folder);
                 world.sweep();
             },
         ],
