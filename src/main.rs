@@ -12,6 +12,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use command::purge::{Kind, Purges};
 
+/// Chosen by measurement: it keeps the resident set near what is stored (`docs/performance.md`).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// An image cache that forgets on command.
 ///
 /// A caching reverse proxy before an image origin, with ImageKit's purge API. Without a command it serves.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Figure;
-use crate::world::{MATCHES, World, median, quantile, url};
+use crate::world::{MATCHES, Pace, World, median, quantile, url};
 
 const ROUNDS: usize = 9;
 
@@ -27,7 +27,7 @@ pub fn figures(entries: usize) -> Vec<Figure> {
         let target = world.prefix(at, matches);
         let (during, time) = read_while(&world, &keys, || {
             let start = Instant::now();
-            let (_, done) = world.purge(&target, &key);
+            let (_, done) = world.purge(&target, &key, Pace::Burst);
             done.recv().expect("it is swept");
             start.elapsed()
         });

@@ -17,6 +17,10 @@ mod world;
 
 use std::process::{Command, Stdio};
 
+/// Chosen by measurement: it keeps the resident set near what is stored (`docs/performance.md`).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// One line of the table for one size; what it must be is text, since some bars hold between figures.
 pub struct Figure {
     name: String,

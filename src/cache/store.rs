@@ -29,7 +29,7 @@ const STRIPES: usize = 1024;
 
 /// What a stored key costs beside its bytes and its variants: the map's entry, two places in the index and the
 /// resource itself. Measured for the whole process: `cargo bench --bench memory`.
-const OVERHEAD_BYTES: usize = 360;
+const OVERHEAD_BYTES: usize = 306;
 
 /// What is stored under one key: its variants, newest first. Immutable: a change is a new resource with an id of
 /// its own. One block of memory, with the key in it, so that whoever compares keys goes one step. Clones are
