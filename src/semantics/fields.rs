@@ -98,7 +98,25 @@ pub fn stored(
     if date::field(&fields, header::DATE, response_wall).is_none() {
         fields.insert(header::DATE, date::format(response_wall));
     }
+    harden(&mut fields, policy);
     fields
+}
+
+/// A browser is not to guess a type that its sender did not mean (`nosniff`); and what holds scripts when it is
+/// opened by itself, as an SVG does, is opened in a sandbox, unless its origin has a policy of its own for it.
+fn harden(fields: &mut HeaderMap, policy: &Policy) {
+    if !policy.hardened {
+        return;
+    }
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let kind = fields.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
+    let is_document = kind.is_some_and(|kind| {
+        let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        essence.ends_with(b"+xml") || [&b"text/html"[..], b"text/xml", b"application/xml"].contains(&essence)
+    });
+    if is_document && !fields.contains_key(header::CONTENT_SECURITY_POLICY) {
+        fields.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    }
 }
 
 /// The fields that `no-cache` and `private` keep out of the store: the client that the response was made for gets
@@ -149,6 +167,7 @@ pub fn forwarded(headers: &HeaderMap, policy: &Policy) -> HeaderMap {
     if policy.set_cookie == SetCookie::Strip {
         fields.remove(header::SET_COOKIE);
     }
+    harden(&mut fields, policy);
     fields
 }
 
@@ -277,7 +296,8 @@ mod tests {
             rfc   | Date: @0 // Transfer-Encoding: chunked // Content-Type: a/b    | Date: @0 // Content-Type: a/b
             "#,
         ) {
-            let policy = if policy == "image" { Policy::image() } else { Policy::rfc() };
+            let policy =
+                if policy == "image" { Policy { hardened: false, ..Policy::image() } } else { Policy::rfc() };
             let headers = table::headers(headers);
             let directives = ResponseDirectives::read(&headers);
             assert_fields(&stored(&headers, &directives, &policy, wall), expected, &table::shown(&headers));
@@ -286,7 +306,7 @@ mod tests {
 
     #[test]
     fn passed_responses_have_one_length_or_none() {
-        let mut policy = Policy::image();
+        let mut policy = Policy { hardened: false, ..Policy::image() };
         for [headers, expected] in table::rows(
             "
             Content-Length: 5                                 | Content-Length: 5
@@ -304,6 +324,24 @@ mod tests {
         }
         policy.set_cookie = SetCookie::Strip;
         assert_fields(&forwarded(&table::headers("Set-Cookie: a=b // A: 1"), &policy), "A: 1", "strip");
+    }
+
+    #[test]
+    fn browsers_take_a_picture_for_what_it_says_it_is() {
+        let hardened =
+            |fields: &str, policy: &Policy| table::shown(&forwarded(&table::headers(fields), policy));
+        for [fields, expected] in table::rows(
+            "
+            Content-Type: image/png                  | Content-Type: image/png // X-Content-Type-Options: nosniff
+            Content-Type: IMAGE/SVG+XML; charset=x   | Content-Type: IMAGE/SVG+XML; charset=x // X-Content-Type-Options: nosniff // Content-Security-Policy: sandbox
+            Content-Type: text/html                  | Content-Type: text/html // X-Content-Type-Options: nosniff // Content-Security-Policy: sandbox
+            Content-Type: image/svg+xml // Content-Security-Policy: script-src 'none' | Content-Type: image/svg+xml // Content-Security-Policy: script-src 'none' // X-Content-Type-Options: nosniff
+            ETag: \"a\"                              | ETag: \"a\" // X-Content-Type-Options: nosniff
+            ",
+        ) {
+            assert_eq!(hardened(fields, &Policy::image()), table::shown(&table::headers(expected)), "{fields}");
+            assert_eq!(hardened(fields, &Policy::rfc()), table::shown(&table::headers(fields)), "{fields}");
+        }
     }
 
     #[test]

@@ -258,7 +258,7 @@ mod tests {
         assert!(fill.selection.matches(&request));
         assert!(!fill.selection.matches(&table::headers("Accept: */*")));
         let expected = "Content-Type: image/webp // Cache-Control: max-age=60, stale-if-error=5 // Vary: Accept \
-                        // ETag: \"a\" // Date: @-2";
+                        // ETag: \"a\" // Date: @-2 // X-Content-Type-Options: nosniff";
         assert_eq!(table::shown(&fill.fields), table::shown(&table::headers(expected)));
         assert_eq!(fill.part, None);
     }

@@ -56,6 +56,8 @@ pub struct Policy {
     pub hints: Vec<Hint>,
     /// The Cache-Control that clients are told in place of the origin's.
     pub browser: Option<HeaderValue>,
+    /// Whether browsers are told to take an answer for the picture that it says it is, and for nothing more.
+    pub hardened: bool,
 }
 
 /// Statuses that may be stored.
@@ -130,6 +132,7 @@ impl Policy {
             formats: vec![Format::Avif, Format::Webp],
             hints: Vec::new(),
             browser: None,
+            hardened: true,
         }
     }
 
@@ -157,6 +160,7 @@ impl Policy {
             formats: Vec::new(),
             hints: Vec::new(),
             browser: None,
+            hardened: false,
         }
     }
 
