@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A point in monotonic time, in milliseconds; [`BEGINNING_MS`] is when the clock was made.
+/// A point in monotonic time, in milliseconds; `BEGINNING_MS` is when the clock was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 

@@ -256,6 +256,8 @@ struct Known {
     text: String,
     /// The step at which its fetch began.
     begun: u64,
+    /// Whether a soft purge had named it, or what it renewed, by any tag of either, when it was stored.
+    softened: bool,
 }
 
 /// A fetch that is under way.
@@ -468,7 +470,8 @@ impl Model {
                 // A fold may have taken newer variants, whose fetches began earlier.
                 assert!(at == 0 || self.folded, "{}: an older variant was served", self.keys[key]);
                 assert_eq!(text(found.body()), matching[at].text, "{}", self.keys[key]);
-                let is_soft = self.is_named(Mode::Stale, key, Some(found.tags()), matching[at].begun);
+                let Known { begun, softened, .. } = *matching[at];
+                let is_soft = *softened || self.is_named(Mode::Stale, key, Some(found.tags()), *begun);
                 assert!(found.is_stale() == is_soft || self.folded && !is_soft, "{}", matching[at].text);
                 self.served += 1;
             }
@@ -610,6 +613,7 @@ impl Model {
 
     fn commit(&mut self, key: usize, begun: u64, lead: &Lead, variant: Arc<Variant>, text: String) {
         let purged = self.is_named(Mode::Delete, key, lead.tags(), begun);
+        let softened = self.is_named(Mode::Stale, key, lead.tags(), begun);
         match self.cache.commit(lead, variant.clone()) {
             Commit::Stored => assert!(!purged, "{text} was stored, which a purge covers"),
             Commit::Purged if self.folded => return,
@@ -619,7 +623,7 @@ impl Model {
         self.markers.remove(&key);
         let mut variants = std::mem::take(&mut self.variants[key]);
         variants.retain(|known| !self.is_purged(key, known) && !known.variant.selects_like(&variant));
-        variants.insert(0, Known { variant, text, begun });
+        variants.insert(0, Known { variant, text, begun, softened });
         variants.truncate(VARIANTS_MAX);
         self.variants[key] = variants;
     }
