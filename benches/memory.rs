@@ -11,7 +11,7 @@ use freshet::cache::Cache;
 use freshet::clock::Clock;
 use support::{endpoints, fill, plan, resident_bytes, response};
 
-/// Chosen by measurement: it keeps the resident set near what is stored (`docs/performance.md`).
+/// Chosen by measurement: an entry takes less with it (`docs/performance.md`).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

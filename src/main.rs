@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use command::purge::{Kind, Purges};
 
-/// Chosen by measurement: it keeps the resident set near what is stored (`docs/performance.md`).
+/// Chosen by measurement: an entry takes less with it (`docs/performance.md`).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

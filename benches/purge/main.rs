@@ -17,7 +17,7 @@ mod world;
 
 use std::process::{Command, Stdio};
 
-/// Chosen by measurement: it keeps the resident set near what is stored (`docs/performance.md`).
+/// Chosen by measurement: an entry takes less with it (`docs/performance.md`).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

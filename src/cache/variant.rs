@@ -256,8 +256,8 @@ impl Variant {
         self.rare.as_ref().map_or(Tags::NONE, |rare| &rare.tags)
     }
 
-    /// The fields as they are sent, less those that depend on the answer. Costs three allocations: a request's
-    /// own map, and what lets its values be slices of the variant's.
+    /// The fields as they are sent, less those that depend on the answer. Costs a few small
+    /// allocations: the answer's own map, and what lets its values be slices of the variant's.
     pub fn fields(self: &Arc<Variant>) -> HeaderMap {
         Fields::map(self, |variant: &Arc<Variant>| &variant.fields)
     }
