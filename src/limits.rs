@@ -90,6 +90,12 @@ pub const ACCOUNT_ID_BYTES_MAX: usize = 64;
 pub const ACCOUNTS_MAX: usize = 10_000;
 /// Shortest private key in bits where a listener is not on loopback.
 pub const PRIVATE_KEY_BITS_MIN: usize = 128;
+/// Keys with scopes of their own in a config.
+pub const KEYS_MAX: usize = 1000;
+/// Longest name of a key, in bytes.
+pub const KEY_NAME_BYTES_MAX: usize = 64;
+/// URLs that one key may be bound to.
+pub const KEY_URLS_MAX: usize = 32;
 
 /// Connections that the admin listener holds at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 256;

@@ -2,14 +2,16 @@
 //!
 //! A URL names itself; a `*` as its last character makes it a plain prefix, with no segment boundary, which
 //! `wildcard.rs` may refuse as too wide. `%2A` is a character like others. `tag.rs` has the names that origins
-//! give their responses. No locks; O(length).
+//! give their responses, `bound.rs` folders that a purge may have to lie in. No locks; O(length).
 
+mod bound;
 mod refusal;
 mod tag;
 #[cfg(test)]
 mod tests;
 mod wildcard;
 
+pub use bound::Bound;
 pub use refusal::Refusal;
 pub use tag::{Tag, TagError, Tags};
 

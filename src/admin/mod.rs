@@ -4,13 +4,13 @@
 //! Owns the accept loop, its connections, and the one map from errors to statuses, `AdminError`. Bounds: so many
 //! connections, so large a head and a body, so long a request and a connection (`limits.rs`); a connection over
 //! the bound is closed at once. It shares no task and no descriptor limit of its own making with the data plane;
-//! `app` gives it a runtime of its own. No locks here but the count of wrong keys (`auth.rs`).
+//! `app` gives it a runtime of its own. No locks here but the count of wrong keys (`access/guesses.rs`).
 //!
 //! Every answer is a JSON object, is not to be stored, and tells nothing of paths, versions or causes: those are
 //! in the log. No answer carries a CORS field, so a browser shows none to another site.
 
+mod access;
 mod api;
-mod auth;
 mod routes;
 mod site;
 #[cfg(test)]
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -35,7 +35,8 @@ use tokio::task::JoinSet;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::{self, Account, Authority};
+use crate::config::{self, Account, Authority, NamedKey};
+use crate::key::Endpoints;
 use crate::limits;
 use crate::purge::{Allowance, PurgeError, Purger};
 
@@ -45,7 +46,8 @@ pub struct Admin {
     cache: Arc<Cache>,
     /// Held while the store is walked.
     auditing: Mutex<()>,
-    auth: auth::Auth,
+    access: access::Access,
+    endpoints: Arc<Endpoints>,
     hosts: Vec<Authority>,
     clock: Clock,
     times: Times,
@@ -72,16 +74,35 @@ impl Default for Times {
 }
 
 impl Admin {
-    /// The control plane of these accounts.
+    /// The control plane of these accounts, for the bearers of their private keys and of the other keys.
     pub fn new(
         config: &config::Admin,
         accounts: &[Account],
+        keys: &[NamedKey],
+        endpoints: Arc<Endpoints>,
         purger: Purger,
         cache: Arc<Cache>,
         clock: Clock,
     ) -> Admin {
-        let (auth, hosts) = (auth::Auth::new(accounts), config.hosts.clone());
-        Admin { purger, cache, auditing: Mutex::default(), auth, hosts, clock, times: Times::default() }
+        Admin {
+            purger,
+            cache,
+            auditing: Mutex::default(),
+            access: access::Access::new(accounts, keys, &endpoints),
+            endpoints,
+            hosts: config.hosts.clone(),
+            clock,
+            times: Times::default(),
+        }
+    }
+
+    /// Who sends this request.
+    fn principal<B>(
+        &self,
+        req: &Request<B>,
+        connection: routes::Connection,
+    ) -> Result<Arc<access::Principal>, AdminError> {
+        self.access.identify(req.headers(), connection.peer, self.clock.now())
     }
 }
 
@@ -166,6 +187,12 @@ enum AdminError {
     KeyUnknown,
     /// Too many wrong private keys from this address; the time after which it may try on.
     KeysExhausted(Duration),
+    /// The key may not do this.
+    Denied(access::Denial),
+    /// The key is of all accounts, and none is named.
+    AccountMissing,
+    /// The account named is none that the key may act for.
+    AccountUnknown,
     /// No such path.
     PathUnknown,
     /// The path knows other methods; axum adds Allow.
@@ -224,11 +251,17 @@ impl AdminError {
             AdminError::CrossSite => (Is::FORBIDDEN, "Requests from other sites are refused.", "cross_site",
                 "Browsers may change something from this listener's own pages alone."),
             AdminError::KeyMissing => (Is::UNAUTHORIZED, "Your request does not contain private API key.", "key_missing",
-                "Use HTTP Basic authentication with the private key as the user name and any password."),
+                "Use HTTP Basic authentication with the private key as the user name and any password, or Bearer with the key."),
             AdminError::KeyUnknown => (Is::FORBIDDEN, "Your account cannot be authenticated.", "key_unknown",
                 "No account of the config has this private key."),
             AdminError::KeysExhausted(_) => (Is::TOO_MANY_REQUESTS, "Too many requests with a wrong private API key.",
                 "keys_exhausted", "Wait as long as Retry-After says, then use a key from the config."),
+            // The sentence is the denial's own; `into_response` has it.
+            AdminError::Denied(denial) => (Is::FORBIDDEN, "This key may not do that.", denial.as_str(), ""),
+            AdminError::AccountMissing => (Is::BAD_REQUEST, "Your request is missing an account.", "account_missing",
+                "This key is of all accounts: name one in the member, or in the parameter, account."),
+            AdminError::AccountUnknown => (Is::BAD_REQUEST, "There is no such account.", "account_unknown",
+                "Name an account of the config that the key may act for."),
             AdminError::PathUnknown => (Is::NOT_FOUND, "There is nothing at this path.", "path_unknown",
                 "Purge with POST /v1/files/purge, ask with GET /v1/files/purge/{requestId}."),
             AdminError::MethodUnknown => (Is::METHOD_NOT_ALLOWED, "This path does not know the method.",
@@ -302,6 +335,9 @@ impl IntoResponse for AdminError {
                 let refusal = &refused[0].refusal;
                 let help = refusal.to_string();
                 reply(status, &ErrorBody { message, help: &help, reason: refusal.as_str() })
+            }
+            AdminError::Denied(denial) => {
+                reply(status, &ErrorBody { message, help: &denial.to_string(), reason })
             }
             _ => reply(status, &ErrorBody { message, help, reason }),
         };

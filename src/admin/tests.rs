@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::key::Endpoints;
+use crate::config::{Grant, PrivateKey, Scope, Scopes};
 use crate::purge::tests::{FEBRUARY_2024, Fences, account, degraded_purger, purger_in_memory};
 use crate::target::Target;
 
@@ -38,6 +38,22 @@ fn accounts(limit: Option<u64>) -> [Account; 2] {
     [account("demo", limit), account("other", None)]
 }
 
+/// A key of each kind beside the accounts' private ones; its text is its name.
+fn keys() -> [NamedKey; 4] {
+    let key = |name: &str, account: Option<&str>, scope, urls: Option<&[&str]>| {
+        let urls = urls.map(|urls| urls.iter().map(|url| (*url).to_owned()).collect());
+        let account = account.map(str::to_owned);
+        let grant = Grant { name: name.into(), account, scopes: Scopes::of(&[scope]), urls };
+        NamedKey { grant, key: PrivateKey::from_secret(name) }
+    };
+    [
+        key("operator", None, Scope::Operator, None),
+        key("reader", Some("demo"), Scope::Read, None),
+        key("purger", Some("demo"), Scope::Purge, None),
+        key("bound", Some("demo"), Scope::Purge, Some(&["http://127.0.0.1:8080/demo/photos/"])),
+    ]
+}
+
 async fn listen_with(
     accounts: &[Account],
     purger: Purger,
@@ -49,7 +65,9 @@ async fn listen_with(
     let address = listener.local_addr().unwrap();
     let config = config::Admin { listen: address, hosts: Vec::new() };
     let cache = Cache::new(1 << 20, clock.clone());
-    let admin = Admin { times, ..Admin::new(&config, accounts, purger, cache, clock.clone()) };
+    let endpoints = Arc::new(Endpoints::new(accounts));
+    let admin =
+        Admin { times, ..Admin::new(&config, accounts, &keys(), endpoints, purger, cache, clock.clone()) };
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(serve(listener, admin, async {
         let _ = stopped.await;
@@ -157,6 +175,21 @@ async fn every_answer_is_the_golden_one() {
     add(
         "an asset with a wildcard",
         &here.send(purge, KEY, &format!(r#"{{"url": "{URL}*", "target": "asset"}}"#)).await,
+    );
+    add("a key that may not purge", &here.send(purge, "Authorization: Bearer reader\r\n", body).await);
+    add("a key that may purge elsewhere", &here.send(purge, "Authorization: Bearer bound\r\n", body).await);
+    add(
+        "a key that is bound, and a tag",
+        &here.send(purge, "Authorization: Bearer bound\r\n", r#"{"target": "tag", "tag": "t"}"#).await,
+    );
+    add("a key of all accounts", &here.send(purge, "Authorization: Bearer operator\r\n", body).await);
+    add(
+        "another account than the key's",
+        &here.send(purge, KEY, &format!(r#"{{"url": "{URL}", "account": "other"}}"#)).await,
+    );
+    add(
+        "an audit by a key that may not look",
+        &here.send("GET /v1/debug/audit", "Authorization: Bearer purger\r\n", "").await,
     );
     add("an audit", &here.send("GET /v1/debug/audit", KEY, "").await);
     add("an audit without a key", &here.send("GET /v1/debug/audit", "", "").await);

@@ -50,7 +50,7 @@ impl<'a> Wish<'a> {
     }
 
     /// What it comes to, for the account with this index.
-    pub(super) fn target(&self, account: usize, id: &str, endpoints: &Endpoints) -> Result<Target, Refusal> {
+    pub fn target(&self, account: usize, id: &str, endpoints: &Endpoints) -> Result<Target, Refusal> {
         match self.named {
             Named::Url(url) => Target::parse(url, account, endpoints),
             Named::Asset(url) => Target::parse_asset(url, account, endpoints),
