@@ -119,6 +119,14 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 /// Client addresses whose wrong private keys are counted at once.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// Sessions of browsers at once; one more ends the one that has been idle for longest.
+pub const SESSIONS_MAX: usize = 4096;
+/// Of them, those that were begun with one key.
+pub const SESSIONS_OF_KEY_MAX: usize = 64;
+/// How long a session may be idle.
+pub const SESSION_IDLE_TIME: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long a session may last, used or not.
+pub const SESSION_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// URLs in one purge request.
 pub const PURGE_URLS_MAX: usize = 100;
 /// Purges that wait for a disk that takes no writes; beyond it the oldest history leaves, charges never.
@@ -173,6 +181,8 @@ const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
 const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
+const _: () = assert!(SESSIONS_OF_KEY_MAX < SESSIONS_MAX);
+const _: () = assert!(SESSION_IDLE_TIME.as_secs() < SESSION_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
 const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);

@@ -142,7 +142,7 @@ fn parameter(req: &Request, name: &str) -> Option<String> {
     parameters.into_iter().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
-async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
+pub(super) async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
     // One that announces its length is refused before it is sent.
     if body.size_hint().lower() > limits::ADMIN_BODY_BYTES_MAX as u64 {
         return Err(AdminError::BodyTooLarge);

@@ -12,6 +12,9 @@
 mod access;
 mod api;
 mod routes;
+mod session;
+#[cfg(test)]
+mod session_tests;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -102,7 +105,7 @@ impl Admin {
         req: &Request<B>,
         connection: routes::Connection,
     ) -> Result<Arc<access::Principal>, AdminError> {
-        self.access.identify(req.headers(), connection.peer, self.clock.now())
+        self.access.identify(req.method(), req.headers(), connection.peer, self.clock.now())
     }
 }
 
@@ -187,6 +190,12 @@ enum AdminError {
     KeyUnknown,
     /// Too many wrong private keys from this address; the time after which it may try on.
     KeysExhausted(Duration),
+    /// A browser's session that there is not, or no longer.
+    SignedOut,
+    /// A sign-in without a key that can be read.
+    SignInUnreadable,
+    /// A body that is not said to be JSON, where that has to be said.
+    TypeNotJson,
     /// The key may not do this.
     Denied(access::Denial),
     /// The key is of all accounts, and none is named.
@@ -256,6 +265,12 @@ impl AdminError {
                 "No account of the config has this private key."),
             AdminError::KeysExhausted(_) => (Is::TOO_MANY_REQUESTS, "Too many requests with a wrong private API key.",
                 "keys_exhausted", "Wait as long as Retry-After says, then use a key from the config."),
+            AdminError::SignedOut => (Is::UNAUTHORIZED, "You are not signed in.", "signed_out",
+                "Sign in with a key: POST /v1/session."),
+            AdminError::SignInUnreadable => (Is::BAD_REQUEST, "Your request is missing a key.", "sign_in_unreadable",
+                "Send a JSON object: {\"key\": \"…\"}."),
+            AdminError::TypeNotJson => (Is::UNSUPPORTED_MEDIA_TYPE, "The body of your request is not JSON.", "type_not_json",
+                "Send JSON, and say so: Content-Type: application/json."),
             // The sentence is the denial's own; `into_response` has it.
             AdminError::Denied(denial) => (Is::FORBIDDEN, "This key may not do that.", denial.as_str(), ""),
             AdminError::AccountMissing => (Is::BAD_REQUEST, "Your request is missing an account.", "account_missing",
@@ -295,6 +310,9 @@ impl AdminError {
         match self {
             AdminError::KeyMissing => {
                 fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"freshet\""));
+            }
+            AdminError::SignedOut => {
+                fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"freshet\""));
             }
             AdminError::KeysExhausted(wait) => {
                 let most = u64::from(limits::AUTH_FAILURES_MAX);

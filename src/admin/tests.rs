@@ -16,18 +16,18 @@ use crate::config::{Grant, PrivateKey, Scope, Scopes};
 use crate::purge::tests::{FEBRUARY_2024, Fences, account, degraded_purger, purger_in_memory};
 use crate::target::Target;
 
-const URL: &str = "http://127.0.0.1:8080/demo/a/b.jpg";
-const KEY: &str = "Authorization: Basic cHJpdmF0ZV9kZW1vOg==\r\n";
+pub(super) const URL: &str = "http://127.0.0.1:8080/demo/a/b.jpg";
+pub(super) const KEY: &str = "Authorization: Basic cHJpdmF0ZV9kZW1vOg==\r\n";
 
-struct Listening {
-    address: SocketAddr,
+pub(super) struct Listening {
+    pub(super) address: SocketAddr,
     fences: Fences,
-    clock: Clock,
+    pub(super) clock: Clock,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
 }
 
-async fn listen(limit: Option<u64>) -> Listening {
+pub(super) async fn listen(limit: Option<u64>) -> Listening {
     let (fences, clock) = (Fences::default(), Clock::manual(FEBRUARY_2024));
     let accounts = accounts(limit);
     let purger = purger_in_memory(&accounts, &fences, &clock);
@@ -77,14 +77,14 @@ async fn listen_with(
 
 impl Listening {
     /// One request on a connection of its own; `head` without Host, which is added.
-    async fn send(&self, request_line: &str, fields: &str, body: &str) -> String {
+    pub(super) async fn send(&self, request_line: &str, fields: &str, body: &str) -> String {
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let host = format!("Host: {}\r\nConnection: close\r\n", self.address);
         self.send_raw(&format!("{request_line} HTTP/1.1\r\n{host}{fields}{length}\r\n{body}")).await
     }
 
-    async fn send_raw(&self, bytes: &str) -> String {
+    pub(super) async fn send_raw(&self, bytes: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(bytes.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -97,11 +97,11 @@ impl Listening {
     }
 }
 
-fn status_of(answer: &str) -> &str {
+pub(super) fn status_of(answer: &str) -> &str {
     answer.get(9..12).unwrap_or("none")
 }
 
-fn body_of(answer: &str) -> &str {
+pub(super) fn body_of(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
@@ -114,7 +114,7 @@ fn id_of(answer: &str) -> &str {
 }
 
 /// An answer as the golden file has it: fields in order of their names, without what changes from run to run.
-fn golden(answer: &str) -> String {
+pub(super) fn golden(answer: &str) -> String {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let mut lines: Vec<&str> = head.split("\r\n").collect();
     let status = lines.remove(0);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::AdminError;
 use crate::config::{Grant, Scope, Scopes};
@@ -19,6 +20,7 @@ pub(in crate::admin) struct Principal {
     folders: Option<Box<[Folder]>>,
     /// The ids of all accounts.
     ids: Arc<[Box<str>]>,
+    revoked: AtomicBool,
 }
 
 /// A folder that a key is bound to.
@@ -95,7 +97,8 @@ impl Principal {
         };
         let folders = grant.urls.as_ref().map(|urls| urls.iter().map(folder).collect());
         let name = grant.name.as_str().into();
-        Some(Principal { name, account, scopes: grant.scopes, folders, ids: Arc::clone(ids) })
+        let (ids, revoked) = (Arc::clone(ids), AtomicBool::new(false));
+        Some(Principal { name, account, scopes: grant.scopes, folders, ids, revoked })
     }
 
     /// What the history calls its key.
@@ -111,6 +114,21 @@ impl Principal {
     /// The place of its own account; nothing for an operator's.
     pub(in crate::admin) fn own_account(&self) -> Option<usize> {
         self.account
+    }
+
+    /// How many accounts there are.
+    pub(in crate::admin) fn accounts_count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Its key is taken away: from now on its sessions are none.
+    pub(super) fn revoke(&self) {
+        self.revoked.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether its key was taken away.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::SeqCst)
     }
 
     /// The URLs of the folders that it is bound to.

@@ -25,7 +25,7 @@ fn outcome(
         headers.append(header::AUTHORIZATION, value.parse().unwrap());
     }
     access
-        .identify(&headers, peer, now)
+        .identify(&Method::GET, &headers, peer, now)
         .map(|who| who.account(None).unwrap())
         .map_err(|error| error.parts().2)
 }
@@ -237,4 +237,101 @@ fn a_key_purges_what_lies_in_its_folders_alone() {
         let denial = access.find(key).unwrap().may_purge(&target).err();
         assert_eq!(denial.as_ref().map_or(IN, Denial::as_str), expected, "{key} {target}");
     }
+}
+
+/// A session of a new bearer of a key.
+fn begin(access: &Access, key: &str, now: Moment) -> Token {
+    access.sign_in(key, PEER, now).unwrap()
+}
+
+#[test]
+fn a_session_ends_when_idle_for_twelve_hours_and_after_seven_days_in_any_case() {
+    let ((_, access), clock) = (people(), Clock::manual(0));
+    let hour = Duration::from_secs(3600);
+    let idle = begin(&access, "reader", clock.now());
+    let used = begin(&access, "reader", clock.now());
+    assert_eq!(access.lasts(&idle, clock.now()), Some(12 * hour));
+    for n in 1..=16_u32 {
+        clock.advance(11 * hour);
+        let left = (168 * hour).saturating_sub(n * 11 * hour);
+        let expected = (!left.is_zero()).then_some(left.min(12 * hour));
+        assert_eq!(access.lasts(&used, clock.now()), expected, "after {} hours", n * 11);
+    }
+    assert_eq!(access.lasts(&idle, clock.now()), None, "it was idle");
+    assert_eq!(access.sessions.len(), 0, "what has ended is forgotten when it is looked for");
+
+    let edge = begin(&access, "reader", clock.now());
+    clock.advance(12 * hour - Duration::from_millis(1));
+    assert!(access.lasts(&edge, clock.now()).is_some());
+    clock.advance(12 * hour);
+    assert!(access.lasts(&edge, clock.now()).is_none());
+}
+
+#[test]
+fn sessions_are_bounded_and_the_idlest_leaves() {
+    let ((_, access), clock) = (people(), Clock::manual(0));
+    let tick = || clock.advance(Duration::from_secs(1));
+    let other = begin(&access, "operator", clock.now());
+    tick();
+    let tokens: Vec<Token> = (0..limits::SESSIONS_OF_KEY_MAX)
+        .map(|_| {
+            tick();
+            begin(&access, "reader", clock.now())
+        })
+        .collect();
+    tick();
+    assert!(access.lasts(&tokens[0], clock.now()).is_some(), "the oldest is used");
+    begin(&access, "reader", clock.now());
+    assert_eq!(access.sessions.len(), limits::SESSIONS_OF_KEY_MAX + 1);
+    assert!(access.lasts(&tokens[0], clock.now()).is_some());
+    assert!(access.lasts(&tokens[1], clock.now()).is_none(), "the idlest of the key has left");
+    assert!(access.lasts(&other, clock.now()).is_some(), "another key's is not touched");
+}
+
+#[test]
+fn all_sessions_together_are_bounded() {
+    let keys: Vec<NamedKey> = (0..=limits::SESSIONS_MAX / limits::SESSIONS_OF_KEY_MAX)
+        .map(|n| named(&format!("key {n}"), None, &[Scope::Operator], None))
+        .collect();
+    let access = Access::new(&[], &keys, &Endpoints::new(&[]));
+    let clock = Clock::manual(0);
+    let first = begin(&access, "key 0", clock.now());
+    clock.advance(Duration::from_secs(1));
+    for n in 1..=limits::SESSIONS_MAX {
+        begin(&access, &format!("key {}", n / limits::SESSIONS_OF_KEY_MAX), clock.now());
+    }
+    assert_eq!(access.sessions.len(), limits::SESSIONS_MAX);
+    assert!(access.lasts(&first, clock.now()).is_none());
+}
+
+#[test]
+fn a_session_is_found_by_its_one_cookie_alone() {
+    let ((_, access), now) = (people(), Clock::manual(0).now());
+    let token = begin(&access, "reader", now);
+    let own = token.as_str();
+    assert_eq!(own.len(), 43, "256 bits");
+    #[rustfmt::skip]
+    let table: [(&[&str], Option<&str>); 10] = [
+        // Cookie                                                                      name
+        (&[&format!("freshet_session={own}")],                                        Some("reader")),
+        (&[&format!("a=b; freshet_session={own};c=\"d\"")],                           Some("reader")),
+        (&["a=b", &format!("freshet_session={own}")],                                 Some("reader")),
+        (&[&format!("freshet_session={own}; freshet_session={own}")],                 None),
+        (&[&format!("freshet_session={own}"), "freshet_session=x"],                   None),
+        (&[&format!("freshet_session=\"{own}\"")],                                    None),
+        (&[&format!("freshet_session={}", &own[..42])],                               None),
+        (&[&format!("Freshet_Session={own}")],                                        None),
+        (&["freshet_session="],                                                       None),
+        (&["freshet_session"],                                                        None),
+    ];
+    for (cookies, expected) in table {
+        let mut headers = HeaderMap::new();
+        for cookie in cookies {
+            headers.append(header::COOKIE, cookie.parse().unwrap());
+        }
+        let found = access.identify(&Method::GET, &headers, PEER, now).ok();
+        assert_eq!(found.as_ref().map(|who| who.name()), expected, "{cookies:?}");
+    }
+    access.sign_out(&token);
+    assert!(access.lasts(&token, now).is_none());
 }
