@@ -67,6 +67,8 @@ pub const SELECTION_BYTES_MAX: usize = 4 * 1024;
 pub const TAGS_MAX: usize = 128;
 /// Longest name of a tag, in bytes.
 pub const TAG_BYTES_MAX: usize = 256;
+/// Longest name of a named transformation, in bytes.
+pub const TRANSFORMATION_BYTES_MAX: usize = 256;
 /// Ranges that one request may ask for; with more, the whole is sent (RFC 9110 §14.2).
 pub const RANGES_MAX: usize = 16;
 /// Sets of field names that stored responses share; a response with another one keeps its own.

@@ -11,7 +11,7 @@ use super::fields::Shapes;
 use super::flight::{Flights, Join, Lead, Reader};
 use super::markers::Markers;
 use super::snapshot::Verdict;
-use super::span::{Order, Span, Subject};
+use super::span::{Span, Subject};
 use super::store::{Resource, Store, Update};
 use super::sync::{Mutex, yield_now};
 use super::variant::{Body, Variant};
@@ -307,7 +307,7 @@ impl Cache {
 
     fn sweep_resource(&self, sweep: &Sweep, indexed: &Resource) -> Swept {
         let named = |variant: &Variant| {
-            sweep.span.order != Order::Tag || sweep.span.covers(Subject::known(indexed.key(), variant.tags()))
+            sweep.span.is_led_to() || sweep.span.covers(Subject::known(indexed.key(), variant.tags()))
         };
         let is_covered = |variant: &Variant| variant.epoch() < sweep.epoch && named(variant);
         // Immutable: where nothing in it is covered, a newer write has a pair of its own.

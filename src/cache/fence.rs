@@ -23,7 +23,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::snapshot::{Exact, Hasher, LISTS, List, Snapshot, Verdict, common_prefix, list};
+use super::snapshot::{Exact, Hasher, LISTS, List, Snapshot, Verdict, list};
 use super::span::{Order, Reach, Span, Subject, account};
 use super::sync::{AtomicU64, Condvar, Loaded, Mutex, Ordering, Published, pause};
 use crate::key::Key;
@@ -423,17 +423,17 @@ impl State {
     fn snapshot(&self, last: &Snapshot, newest: Epoch) -> Snapshot {
         let lists = std::array::from_fn(|at| {
             let fences = &self.lists[at];
-            match fences.first() {
+            let texts = || fences.iter().map(|fence| (&fence.span.text, fence.epoch));
+            match fences.first().map(|first| first.span.reach) {
                 None => List::Empty,
-                Some(_) if !self.changed[at] => last.lists[at].clone(),
-                Some(first) if first.span.reach == Reach::Exact => {
-                    List::exact(fences.iter().map(|fence| fence.exact))
-                }
-                Some(_) => List::prefixes(fences.iter().map(|fence| (&fence.span.text, fence.epoch))),
+                Some(_) if !self.changed[at] => last.list(at).clone(),
+                Some(Reach::Exact) => List::exact(fences.iter().map(|fence| fence.exact)),
+                Some(Reach::Prefix) => List::prefixes(texts()),
+                Some(Reach::Pattern) => List::patterns(texts()),
             }
         });
         debug_assert_eq!(newest, self.newest());
-        Snapshot { newest, lists, hasher: self.hasher.clone() }
+        Snapshot::new(newest, lists, self.hasher.clone())
     }
 
     fn count(&self) -> usize {
@@ -474,9 +474,8 @@ impl State {
         let (own_order, everywhere) = (fence.span.order, fence.span.names_accounts());
         for order in Order::ALL.into_iter().filter(|order| everywhere || *order == own_order) {
             for mode in modes {
-                self.absorb(&mut fence, list(*mode, order, Reach::Exact));
-                if fence.span.reach == Reach::Prefix {
-                    self.absorb(&mut fence, list(*mode, order, Reach::Prefix));
+                for reach in Reach::ALL {
+                    self.absorb(&mut fence, list(*mode, order, reach));
                 }
             }
         }
@@ -493,7 +492,7 @@ impl State {
         let fences = &mut self.lists[list];
         for at in at.saturating_sub(1)..(at + 1).min(fences.len()) {
             if let [fence, next, ..] = &mut fences[at..] {
-                fence.alike = common_prefix(&fence.span.text, &next.span.text);
+                fence.alike = fence.span.alike(&next.span);
             }
         }
     }
@@ -507,8 +506,11 @@ impl State {
     /// Takes from a list what `fence` covers. A newer one (a fold can meet one) stays.
     fn absorb(&mut self, fence: &mut Fence, list: usize) {
         let mut at = self.lists[list].partition_point(|older| older.span.text < fence.span.text);
-        while let Some(older) = self.lists[list].get(at).filter(|older| fence.span.names(&older.span.text)) {
-            if older.epoch <= fence.epoch {
+        // What it names, whatever its reach, stands side by side in a list that is sorted by text.
+        while let Some(older) =
+            self.lists[list].get(at).filter(|older| older.span.text.starts_with(&*fence.span.text))
+        {
+            if older.epoch <= fence.epoch && fence.span.contains(&older.span) {
                 let older = self.remove(list, at);
                 fence.absorb(older);
             } else {
@@ -561,7 +563,7 @@ impl State {
             sorted.sort_by(|a, b| a.span.text.cmp(&b.span.text)); // Stable: it merges lists that are sorted.
             for pair in sorted.windows(2) {
                 let [left, right] = pair else { continue };
-                let alike = common_prefix(&left.span.text, &right.span.text);
+                let alike = left.span.alike(&right.span);
                 let closeness = (left.mode == right.mode, alike);
                 let is_closer = best.as_ref().is_none_or(|(so_far, ..)| *so_far < closeness);
                 if is_closer && may_fold(left, right, alike) {
