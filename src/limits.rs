@@ -77,6 +77,10 @@ pub const SHAPES_MAX: usize = 1024;
 pub const FENCES_MAX: usize = 100;
 /// Fences remembered after they have retired, for audits of the store.
 pub const FENCES_REMEMBERED: usize = 1024;
+/// Variants that one purge can name as the hottest of what it removed.
+pub const HOTTEST_MAX: usize = 1000;
+/// Bytes of their keys and fields.
+pub const HOTTEST_BYTES_MAX: usize = 1024 * 1024;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;
 /// Keys that one page of a list looks at; beyond it the page ends early and says where to go on.

@@ -160,7 +160,9 @@ impl Purger {
         clock: Clock,
     ) -> Result<Purger, LedgerError> {
         let medium = ledger.path.clone().map_or(Medium::Memory, Medium::File);
-        let publish: Publish = Box::new(move |target, mode, on_swept| cache.purge(target, mode, on_swept));
+        let publish: Publish = Box::new(move |target, mode, on_swept| {
+            cache.purge(target, mode, Box::new(move |removed| on_swept(removed.swept)));
+        });
         Purger::with(accounts, endpoints, publish, clock.clone(), |clock| {
             Ledger::open(medium, ledger.keep, Bounds::default(), clock)
         })
