@@ -39,11 +39,9 @@ pub(super) async fn purge(
     let attempt = attempt(req.headers());
     let asked = Asked::read(&read_body(req.into_body(), admin.times.body).await?)?;
     let account = principal.account(asked.account.as_deref())?;
-    // What can't be purged at all is said below, as it is to everybody.
-    if let Ok(target) = asked.wish().target(account, admin.endpoints.id_of(account), &admin.endpoints) {
-        principal.may_purge(&target)?;
-    }
-    let accepted = admin.purger.submit(account, &[asked.wish()], attempt).await.map_err(AdminError::Purge)?;
+    let wishes = [asked.wish()];
+    admin.permit(&principal, account, &wishes)?;
+    let accepted = admin.purger.submit(account, &wishes, attempt).await.map_err(AdminError::Purge)?;
     let [id] = accepted.ids[..] else { unreachable!("one URL is one request: `Purger::submit`") };
     Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
 }
@@ -216,11 +214,11 @@ impl Asked {
         Ok(Asked { account, kind, text, mode })
     }
 
-    fn wish(&self) -> Wish<'_> {
+    fn wish(self) -> Wish {
         let named = match self.kind {
-            Kind::Url => Named::Url(&self.text),
-            Kind::Asset => Named::Asset(&self.text),
-            Kind::Tag => Named::Tag(&self.text),
+            Kind::Url => Named::Url(self.text),
+            Kind::Asset => Named::Asset(self.text),
+            Kind::Tag => Named::Tag(self.text),
         };
         Wish { named, mode: self.mode }
     }

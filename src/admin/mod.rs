@@ -11,6 +11,7 @@
 
 mod access;
 mod api;
+mod purge_method;
 mod routes;
 mod session;
 #[cfg(test)]
@@ -38,10 +39,11 @@ use tokio::task::JoinSet;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::{self, Account, Authority, NamedKey};
+use crate::config::{self, Account, Authority, NamedKey, Scope};
 use crate::key::Endpoints;
 use crate::limits;
-use crate::purge::{Allowance, PurgeError, Purger};
+use crate::purge::{Allowance, Named, PurgeError, Purger, Wish};
+use access::{Denial, Principal};
 
 /// What the control plane needs.
 pub struct Admin {
@@ -99,20 +101,34 @@ impl Admin {
         }
     }
 
+    /// Refuses wishes that this caller may not purge in this account. What can't be purged at all passes here: why
+    /// not is said to everybody alike.
+    fn permit(&self, principal: &Principal, account: usize, wishes: &[Wish]) -> Result<(), Denial> {
+        principal.require(Scope::Purge)?;
+        for wish in wishes {
+            if let Named::Host { .. } | Named::Everything { .. } = wish.named {
+                principal.require(Scope::Operator)?;
+            }
+            if let Ok(target) = wish.target(account, self.endpoints.id_of(account), &self.endpoints) {
+                principal.may_purge(&target)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Who sends this request.
     fn principal<B>(
         &self,
         req: &Request<B>,
         connection: routes::Connection,
-    ) -> Result<Arc<access::Principal>, AdminError> {
+    ) -> Result<Arc<Principal>, AdminError> {
         self.access.identify(req.method(), req.headers(), connection.peer, self.clock.now())
     }
 }
 
 /// Serves until `stop` is ready, then takes no more connections, ends the idle ones and returns when the running
 /// answers are out. The caller sets the deadline: dropping this future drops all connections.
-pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output = ()>) {
-    let admin = Arc::new(admin);
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<Output = ()>) {
     let drain = watch::Sender::new(false);
     let mut connections = JoinSet::new();
     let mut accepting = true;
@@ -197,7 +213,7 @@ enum AdminError {
     /// A body that is not said to be JSON, where that has to be said.
     TypeNotJson,
     /// The key may not do this.
-    Denied(access::Denial),
+    Denied(Denial),
     /// The key is of all accounts, and none is named.
     AccountMissing,
     /// The account named is none that the key may act for.
@@ -224,6 +240,10 @@ enum AdminError {
     TargetUnknown,
     /// `target` is a tag, and there is no `tag`.
     TagMissing,
+    /// `Freshet-Target` is none that there is for a PURGE.
+    PurgeTargetUnknown,
+    /// `Freshet-Target` needs a name, and there is no one `Freshet-Name`.
+    NameMissing,
     /// The purge did not take place.
     Purge(PurgeError),
     /// The account has no such request.
@@ -295,6 +315,10 @@ impl AdminError {
                 "target is \"url\" (what happens without it), \"asset\" or \"tag\"."),
             AdminError::TagMissing => (Is::BAD_REQUEST, "Your request is missing a tag.", "tag_missing",
                 "Name it in the member tag: {\"target\": \"tag\", \"tag\": \"…\"}."),
+            AdminError::PurgeTargetUnknown => (Is::BAD_REQUEST, "The target of your request is unknown.", "target_unknown",
+                "Freshet-Target is url (what happens without it), prefix, asset, folder, pattern, tag or transformation."),
+            AdminError::NameMissing => (Is::BAD_REQUEST, "Your request is missing a name.", "name_missing",
+                "Name the tag or the transformation in the field Freshet-Name, once."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",

@@ -69,7 +69,7 @@ async fn listen_with(
     let admin =
         Admin { times, ..Admin::new(&config, accounts, &keys(), endpoints, purger, cache, clock.clone()) };
     let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(serve(listener, admin, async {
+    let served = tokio::spawn(serve(listener, Arc::new(admin), async {
         let _ = stopped.await;
     }));
     Listening { address, fences, clock, stop: Some(stop), served }

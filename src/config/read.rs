@@ -93,6 +93,7 @@ impl<'a> Reading<'a> {
             body_timeout: section.duration("body_timeout", "10s", "100ms"..="10m", problems),
             write_timeout: section.duration("write_timeout", "30s", "100ms"..="10m", problems),
             drain_timeout: section.duration("drain_timeout", "30s", "0s"..="1h", problems),
+            purge_method: section.optional_boolean("purge_method", problems).unwrap_or(false),
         };
         section.finish(problems);
         proxy

@@ -61,6 +61,8 @@ pub struct Proxy {
     pub write_timeout: Duration,
     /// How long running answers may take after a signal to stop.
     pub drain_timeout: Duration,
+    /// Whether the method PURGE purges here, with a key.
+    pub purge_method: bool,
 }
 
 /// `[admin]`

@@ -23,7 +23,9 @@ impl Bound {
             Target::Url(key) => key.as_str().starts_with(&*self.0),
             Target::Prefix(prefix) => prefix.as_str().starts_with(&*self.0),
             Target::Asset(asset) => asset.as_str().starts_with(&*self.0),
-            Target::Tag(_) | Target::Host(_) | Target::Everything => false,
+            Target::Folder(folder) => folder.as_str().starts_with(&*self.0),
+            Target::Pattern(pattern) => pattern.fixed().starts_with(&*self.0),
+            Target::Tag(_) | Target::Transformation(_) | Target::Host(_) | Target::Everything => false,
         }
     }
 }

@@ -175,7 +175,12 @@ impl Principal {
         let kind = match target {
             Target::Host(_) | Target::Everything => return self.require(Scope::Operator),
             Target::Tag(_) => Some("tag"),
-            Target::Url(_) | Target::Prefix(_) | Target::Asset(_) => None,
+            Target::Transformation(_) => Some("transformation"),
+            Target::Url(_)
+            | Target::Prefix(_)
+            | Target::Asset(_)
+            | Target::Folder(_)
+            | Target::Pattern(_) => None,
         };
         let Some(folders) = &self.folders else { return Ok(()) };
         if let Some(kind) = kind {

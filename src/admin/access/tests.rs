@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::Authority;
 use crate::limits;
 use crate::purge::tests::account;
-use crate::target::{Tag, Target};
+use crate::target::{Tag, Target, Transformation};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -197,6 +197,9 @@ fn a_key_purges_what_lies_in_its_folders_alone() {
     let at = |below: &str| format!("http://127.0.0.1:8080/demo{below}");
     let url = |below: &str| Target::parse(&at(below), 0, &endpoints).unwrap();
     let asset = |below: &str| Target::parse_asset(&at(below), 0, &endpoints).unwrap();
+    let folder = |below: &str| Target::parse_folder(&at(below), 0, &endpoints).unwrap();
+    let pattern = |below: &str| Target::parse_pattern(&at(below), 0, &endpoints).unwrap();
+    let made_by = Target::Transformation(Transformation::new("demo", "n-hero").unwrap());
     let tag = Target::Tag(Tag::new("demo", "t").unwrap());
     let host = Target::host(&Authority::parse("127.0.0.1:8080").unwrap(), &endpoints).unwrap();
     const IN: &str = "";
@@ -220,6 +223,15 @@ fn a_key_purges_what_lies_in_its_folders_alone() {
         ("bound",     url("/a/photos/a.jpg"),                       "outside_key"),
         ("bound",     url("/photos-of-2024/summer*"),               "outside_key"),
         ("bound",     asset("/photos.jpg"),                         "outside_key"),
+        ("bound",     folder("/photos"),                            IN),
+        ("bound",     folder("/tr:w-9/photos/2024/"),               IN),
+        ("bound",     folder("/photoshop"),                         "outside_key"),
+        ("bound",     pattern("/photos/*/a.jpg"),                   IN),
+        ("bound",     pattern("/photos/a*.jpg*"),                   IN),
+        ("bound",     pattern("/a/*/photos/a.jpg"),                 "outside_key"),
+        ("bound",     pattern("/photos*/of-the-summer/a.jpg"),      "outside_key"),
+        ("bound",     made_by.clone(),                              "target_unbound"),
+        ("purger",    made_by,                                      IN),
         ("bound",     tag.clone(),                                  "target_unbound"),
         ("bound",     host.clone(),                                 "scope_missing"),
         ("bound",     Target::Everything,                           "scope_missing"),
