@@ -122,6 +122,7 @@ pub fn target(account: usize, text: &str) -> Target {
         Some(("pattern", path)) => Target::parse_pattern(&url(path), account, &endpoints).unwrap(),
         Some(("tag", name)) => Target::Tag(Tag::new(id, name).unwrap()),
         Some(("transformation", name)) => Target::Transformation(Transformation::new(id, name).unwrap()),
+        Some(("tree", path)) => Target::parse_tree(&url(path), account, &endpoints).unwrap(),
         Some((kind, _)) => panic!("{kind} is no kind"),
         None if text == "everything" => Target::Everything,
         None => Target::parse(&url(text), account, &endpoints).unwrap(),
@@ -341,6 +342,7 @@ impl Model {
         let prefixes = ["p/q/*", "p/q/a*", "p/q/a.jpg*", "p/q/deep/*", "p/q*", "p/many/*", "p/many/00*"];
         let mut prefixes: Vec<Target> = prefixes.iter().map(|path| target(demo, path)).collect();
         prefixes.push(target(neighbour, "p/q/*"));
+        prefixes.extend(["tree p/q", "tree p/q/a.jpg", "tree p/many"].map(|text| target(demo, text)));
         let clock = Clock::manual(1_700_000_000);
         let max_bytes = if shape == Shape::Tight { 8 * 1024 } else { 64 * 1024 * 1024 };
         Model {

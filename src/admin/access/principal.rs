@@ -180,7 +180,8 @@ impl Principal {
             | Target::Prefix(_)
             | Target::Asset(_)
             | Target::Folder(_)
-            | Target::Pattern(_) => None,
+            | Target::Pattern(_)
+            | Target::Tree(_) => None,
         };
         let Some(folders) = &self.folders else { return Ok(()) };
         if let Some(kind) = kind {
