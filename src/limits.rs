@@ -125,6 +125,10 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 /// Client addresses whose wrong private keys are counted at once.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// How long an invalidation event may wait for the sweep that removes; it is answered 202 then.
+pub const INVALIDATION_TIME: Duration = Duration::from_secs(20);
+/// Longest pause between two looks at that sweep.
+pub const INVALIDATION_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Sessions of browsers at once; one more ends the one that has been idle for longest.
 pub const SESSIONS_MAX: usize = 4096;
 /// Of them, those that were begun with one key.
@@ -187,6 +191,8 @@ const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
 const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
+const _: () =
+    assert!(ADMIN_BODY_TIME.as_secs() + INVALIDATION_TIME.as_secs() <= ADMIN_REQUEST_TIME.as_secs());
 const _: () = assert!(SESSIONS_OF_KEY_MAX < SESSIONS_MAX);
 const _: () = assert!(SESSION_IDLE_TIME.as_secs() < SESSION_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);

@@ -41,8 +41,7 @@ pub(super) async fn purge(
     let account = principal.account(asked.account.as_deref())?;
     let wishes = [asked.wish()];
     admin.permit(&principal, account, &wishes)?;
-    let accepted = admin.purger.submit(account, &wishes, attempt).await.map_err(AdminError::Purge)?;
-    let [id] = accepted.ids[..] else { unreachable!("one URL is one request: `Purger::submit`") };
+    let id = admin.submit(&principal, account, &wishes, attempt).await?;
     Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
 }
 

@@ -11,6 +11,7 @@
 
 mod access;
 mod api;
+mod invalidate;
 mod purge_method;
 mod routes;
 mod session;
@@ -42,7 +43,7 @@ use crate::clock::Clock;
 use crate::config::{self, Account, Authority, NamedKey, Scope};
 use crate::key::Endpoints;
 use crate::limits;
-use crate::purge::{Allowance, Named, PurgeError, Purger, Wish};
+use crate::purge::{Allowance, Attempt, Named, PurgeError, Purger, RequestId, Wish};
 use access::{Denial, Principal};
 
 /// What the control plane needs.
@@ -114,6 +115,18 @@ impl Admin {
             }
         }
         Ok(())
+    }
+
+    /// Purges what was permitted, in the name of the caller's key.
+    async fn submit(
+        &self,
+        _principal: &Principal,
+        account: usize,
+        wishes: &[Wish],
+        attempt: Attempt,
+    ) -> Result<RequestId, AdminError> {
+        let accepted = self.purger.submit(account, wishes, attempt).await.map_err(AdminError::Purge)?;
+        Ok(accepted.ids[0])
     }
 
     /// Who sends this request.
@@ -244,6 +257,22 @@ enum AdminError {
     PurgeTargetUnknown,
     /// `Freshet-Target` needs a name, and there is no one `Freshet-Name`.
     NameMissing,
+    /// An event that is no JSON object.
+    EventNotJson,
+    /// An event without a type.
+    EventTypeMissing,
+    /// An event of a type that is not known here.
+    EventTypeUnsupported,
+    /// An event without selectors.
+    SelectorsMissing,
+    /// An event by group without groups.
+    GroupsMissing,
+    /// An event's `purge` is no boolean.
+    EventPurgeUnknown,
+    /// A selector that is right and can't be followed.
+    SelectorUnsupported,
+    /// A selector that is no origin of the account.
+    OriginUnknown,
     /// The purge did not take place.
     Purge(PurgeError),
     /// The account has no such request.
@@ -264,6 +293,8 @@ struct ErrorBody<'text> {
 
 const URL_INVALID: &str = "The URL is not valid for cache purging.";
 const URL_MISSING: &str = "Your request is missing URL parameter.";
+const EVENT_INVALID: &str = "The invalidation event is not valid.";
+const EVENT_HELP: &str = "Send a JSON object: {\"type\": \"uri\", \"selectors\": [\"https://…\"]}.";
 const TRY_AGAIN: &str = "Nothing is wrong with the request: send it again in a moment.";
 
 impl AdminError {
@@ -319,6 +350,20 @@ impl AdminError {
                 "Freshet-Target is url (what happens without it), prefix, asset, folder, pattern, tag or transformation."),
             AdminError::NameMissing => (Is::BAD_REQUEST, "Your request is missing a name.", "name_missing",
                 "Name the tag or the transformation in the field Freshet-Name, once."),
+            AdminError::EventNotJson => (Is::BAD_REQUEST, EVENT_INVALID, "event_not_json", EVENT_HELP),
+            AdminError::EventTypeMissing => (Is::BAD_REQUEST, EVENT_INVALID, "type_missing", EVENT_HELP),
+            AdminError::EventTypeUnsupported => (Is::NOT_IMPLEMENTED, "This type of selector is not supported.",
+                "type_unsupported", "type is \"uri\", \"uri-prefix\", \"origin\" or \"group\"."),
+            AdminError::SelectorsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "selectors_missing",
+                "selectors is an array of strings, and holds at least one."),
+            AdminError::GroupsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "groups_missing",
+                "Beside type \"group\", groups is an array of strings, and holds at least one."),
+            AdminError::EventPurgeUnknown => (Is::BAD_REQUEST, EVENT_INVALID, "purge_unknown",
+                "purge is true (remove) or false (what happens without it: go stale)."),
+            AdminError::SelectorUnsupported => (Is::NOT_IMPLEMENTED, "This selector is not supported.",
+                "selector_unsupported", "The account's URLs are opaque: a URL with a * in it can't be named alone."),
+            AdminError::OriginUnknown => (Is::BAD_REQUEST, "A selector is no origin of the account.", "origin_unknown",
+                "Name a scheme, a host that the account has an endpoint on, and its port: \"https://img.example.com:443\"."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",
