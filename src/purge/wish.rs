@@ -1,11 +1,9 @@
 //! What a caller wants purged, in the words that it used. Values alone.
 
-use std::borrow::Cow;
-
 use crate::key::Endpoints;
 use crate::target::{Mode, Refusal, Tag, Target};
 
-/// One thing to be purged: one request, one row, one charge.
+/// One thing to be purged: one target of a request, one charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish<'a> {
     /// What is named.
@@ -25,6 +23,17 @@ pub enum Named<'a> {
     Tag(&'a str),
 }
 
+impl Named<'_> {
+    /// The word for the way in which it is named, in calls and records.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Named::Url(_) => "url",
+            Named::Asset(_) => "asset",
+            Named::Tag(_) => "tag",
+        }
+    }
+}
+
 impl<'a> Wish<'a> {
     /// That what the URL names is removed.
     pub fn url(url: &'a str) -> Wish<'a> {
@@ -36,17 +45,6 @@ impl<'a> Wish<'a> {
         match self.named {
             Named::Url(text) | Named::Asset(text) | Named::Tag(text) => text,
         }
-    }
-
-    /// The same wish has the same one: the text itself for a URL that is removed, which most wishes are.
-    pub(super) fn identity(&self) -> Cow<'a, str> {
-        let kind = match self.named {
-            Named::Url(url) if self.mode == Mode::Delete => return Cow::Borrowed(url),
-            Named::Url(_) => "url",
-            Named::Asset(_) => "asset",
-            Named::Tag(_) => "tag",
-        };
-        Cow::Owned(format!("{} {kind} {}", self.mode.as_str(), self.text()))
     }
 
     /// What it comes to, for the account with this index.
