@@ -36,6 +36,11 @@ pub(crate) const TRANSFORMATION: &str = "tr:";
 pub struct Key(String);
 
 impl Key {
+    /// The key of a text that was one before: what the store has.
+    pub(crate) fn stored(text: &str) -> Key {
+        Key(text.to_owned())
+    }
+
     /// The whole text; keys sort by it.
     pub fn as_str(&self) -> &str {
         &self.0

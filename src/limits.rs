@@ -77,6 +77,8 @@ pub const FENCES_MAX: usize = 100;
 pub const FENCES_REMEMBERED: usize = 1024;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;
+/// Keys that one page of a list looks at; beyond it the page ends early and says where to go on.
+pub const PAGE_LOOKS_MAX: usize = 4096;
 /// How long the sweeper waits when a purge wakes it: whoever purges answers first, however few the cores are.
 pub const SWEEP_DELAY: Duration = Duration::from_millis(1);
 /// Keys remembered as not storable.

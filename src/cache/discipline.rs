@@ -326,8 +326,7 @@ impl Cache {
     }
 }
 
-/// For tests that drive a cache by hand.
-#[cfg(test)]
+/// For the reading door, and tests that drive a cache by hand.
 impl Cache {
     pub(super) fn fences(&self) -> &Fences {
         &self.fences

@@ -12,8 +12,8 @@
 //! `fence.rs` has the first half of the discipline, over what `span.rs` names; `snapshot.rs` is what of it a look-up
 //! reads; `store.rs` has the per-key step, over `map.rs`; `flight.rs` the sharing; `index.rs` the orders that a sweep
 //! follows; `variant.rs` and `fields.rs` what is stored; `markers.rs` what does not wait; `audit.rs` looks for what
-//! must not be there, and `parts.rs` lets a bench have a part alone. All of them share state by the types of `sync.rs`
-//! alone, and `models/` explores them under other ones.
+//! must not be there, `inspect.rs` is the reading door, and `parts.rs` lets a bench have a part alone. All of them
+//! share state by the types of `sync.rs` alone, and `models/` explores them under other ones.
 
 mod audit;
 mod discipline;
@@ -25,6 +25,9 @@ mod fence_tests;
 mod fields;
 mod flight;
 mod index;
+mod inspect;
+#[cfg(test)]
+mod inspect_tests;
 mod map;
 mod markers;
 #[cfg(test)]
@@ -45,4 +48,5 @@ pub use audit::Audit;
 pub use discipline::{Cache, Commit, Figures, Lookup};
 pub use fence::{Epoch, OnSwept, Swept};
 pub use flight::{Failure, Head, Join, Landing, Lead, Reader};
+pub use inspect::{Listed, Page, Survey};
 pub use variant::{Body, Variant};

@@ -798,19 +798,36 @@ fn cache_serves_what_the_naive_model_serves() {
         Some(seed) => seed..seed + 1,
         None => 0..number("FRESHET_MODEL_SEQUENCES").unwrap_or(SEQUENCES),
     };
-    let (mut served, mut purges, mut folds) = (0, 0, 0);
-    for number in seeds {
-        let seed = Seed(number);
-        let mut model = Model::new(seed.0, alone.is_some());
-        let steps = 200 + model.random.below(400);
-        model.run(steps);
-        served += model.served;
-        purges += model.purges.len();
-        folds += usize::from(model.folded);
-    }
+    // A sequence owns all that it touches, so that each core takes its share of them.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let shares: Vec<[u64; 3]> = std::thread::scope(|scope| {
+        let run = |share: usize| {
+            let seeds = seeds.clone().skip(share).step_by(threads);
+            scope.spawn(move || run_sequences(seeds, alone.is_some()))
+        };
+        let running: Vec<_> = (0..threads).map(run).collect();
+        running.into_iter().map(|share| share.join().unwrap()).collect()
+    });
+    let sum = |at: usize| shares.iter().map(|share| share[at]).sum::<u64>();
+    let (served, purges, folds) = (sum(0), sum(1), sum(2));
     println!("{served} served, {purges} purges, fences folded in {folds} sequences");
     assert!(
         alone.is_some() || (served > 1000 && purges > 1000 && folds > 0),
         "the sequences are worth their time"
     );
+}
+
+/// What was served and purged, and in how many sequences fences were folded.
+fn run_sequences(seeds: impl Iterator<Item = u64>, verbose: bool) -> [u64; 3] {
+    let (mut served, mut purges, mut folds) = (0, 0_usize, 0);
+    for number in seeds {
+        let seed = Seed(number);
+        let mut model = Model::new(seed.0, verbose);
+        let steps = 200 + model.random.below(400);
+        model.run(steps);
+        served += model.served;
+        purges += model.purges.len();
+        folds += u64::from(model.folded);
+    }
+    [served, purges as u64, folds]
 }

@@ -46,6 +46,7 @@ impl Proxy {
         now: Moment,
         detail: Option<&'static str>,
     ) -> Reply {
+        variant.count_hit();
         let ttl = Some(variant.freshness(now).ttl(variant.age_at(now)));
         self.answer_from(asked, variant, now, CacheStatus { outcome: Handled::Hit, ttl, detail })
     }

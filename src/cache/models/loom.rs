@@ -24,7 +24,7 @@ use crate::semantics::Fill;
 use crate::target::{Mode, Tags, Target};
 
 mod checker {
-    pub use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
     pub use loom::sync::{Condvar, Mutex, MutexGuard};
     pub use loom::thread::yield_now;
 }

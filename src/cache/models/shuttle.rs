@@ -18,7 +18,7 @@ use crate::target::Mode;
 
 mod checker {
     pub use shuttle::rand::{Rng, thread_rng as random};
-    pub use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
     pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
     pub use shuttle::thread::yield_now;
 }
