@@ -115,6 +115,8 @@ pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
 /// Targets of one purge request.
 pub const PURGE_TARGETS_MAX: usize = 100;
+/// URLs that a dry run names.
+pub const DRY_RUN_KEYS_MAX: usize = 100;
 /// Longest note of a change, in bytes.
 pub const NOTE_BYTES_MAX: usize = 1024;
 /// Keys that were made at run time.

@@ -3,6 +3,7 @@
 //! As a purge is, each is one critical section over the purger's state, and the disk is waited for after it: the memory
 //! and the ledger have them in the same order, and a client that goes away leaves nothing or the whole.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Purger;
@@ -92,7 +93,7 @@ impl Purger {
         if change == AllowanceChange::default() {
             return Err(ChangeError::Nothing);
         }
-        let id: &Box<str> = &self.0.accounts[account];
+        let id = &self.0.accounts[account];
         self.change(by, note, |state, now_us| {
             let before = state.quota.allowance(account, now_us / 1000);
             let (mut effects, mut said) = (Vec::new(), Vec::new());
@@ -192,17 +193,16 @@ fn or_none(limit: Option<u64>) -> String {
 pub(super) fn limits_at_start(
     accounts: &[Box<str>],
     configured: &[Option<u64>],
-    words: &std::collections::BTreeMap<Box<str>, Word>,
+    words: &BTreeMap<Box<str>, Word>,
 ) -> (Box<[Option<u64>]>, Vec<Effect>) {
     let mut taken_back = Vec::new();
-    let number = |(id, configured): (&Box<str>, &Option<u64>)| match words.get(id) {
-        Some(word) if word.against == *configured => word.limit,
-        Some(_) => {
-            taken_back.push(Effect::Word { account: id.clone(), word: None });
-            *configured
+    let mut counting = configured.to_vec();
+    for (id, number) in accounts.iter().zip(&mut counting) {
+        match words.get(id) {
+            Some(word) if word.against == *number => *number = word.limit,
+            Some(_) => taken_back.push(Effect::Word { account: id.clone(), word: None }),
+            None => {}
         }
-        None => *configured,
-    };
-    let counting = accounts.iter().zip(configured).map(number).collect();
-    (counting, taken_back)
+    }
+    (counting.into(), taken_back)
 }

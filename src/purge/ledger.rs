@@ -31,7 +31,7 @@ use super::quota::Month;
 use super::record::{Age, Record, Update};
 use super::request::RequestId;
 use super::standing::{Effect, Standing};
-use super::storage::{Check, Medium, Storage};
+use super::storage::{Check, Medium, Older, Storage};
 use super::unix_us;
 use super::unwritten::Unwritten;
 use crate::clock::{Clock, Moment};
@@ -534,13 +534,13 @@ impl Writer {
     /// slices ends before its table does.
     fn scan(&mut self, scan: &Scan) -> Result<Slice, Unreadable> {
         let on_disk = self.storage.as_ref().ok_or(Unreadable)?.older(scan.before);
-        let (on_disk, disk_ended) = on_disk.map_err(|error| self.could_not_read(&error))?;
-        let mut on_disk = on_disk.into_iter().peekable();
+        let Older { rows, ended } = on_disk.map_err(|error| self.could_not_read(&error))?;
+        let mut on_disk = rows.into_iter().peekable();
         let mut waiting = self.unwritten.older(scan.before).take(limits::LEDGER_SLICE_ROWS).peekable();
         let (mut records, mut looked_at, mut end) = (Vec::new(), 0, scan.before);
         loop {
             let ages = (on_disk.peek().map(|(age, _)| *age), waiting.peek().map(|record| record.age()));
-            if ages.0.is_none() && !disk_ended || looked_at == limits::LEDGER_SLICE_ROWS {
+            if ages.0.is_none() && !ended || looked_at == limits::LEDGER_SLICE_ROWS {
                 return Ok(Slice { records, end });
             }
             let Some(age) = ages.0.max(ages.1) else { return Ok(Slice { records, end: None }) };

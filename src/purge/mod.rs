@@ -23,6 +23,7 @@
 mod changes;
 #[cfg(test)]
 mod disk;
+mod dry_run;
 mod error;
 mod fetching;
 mod history;
@@ -46,7 +47,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ use crate::limits;
 use crate::target::{Mode, Refusal, Target};
 
 pub use changes::{AllowanceChange, ChangeError, Changed};
+pub use dry_run::{DryRun, Found};
 pub use error::LedgerError;
 pub use fetching::{Cancelled, Fetcher};
 pub use history::{Cursor, Filter, Page, Progress};
@@ -68,6 +70,7 @@ pub use submission::{Accepted, Submission};
 pub use warming::{Fetched, Warm, WarmProgress, WarmState};
 pub use wish::{Named, Wish};
 
+use dry_run::Surveyor;
 use ledger::{Bounds, Ledger};
 use live::Live;
 use quota::Quota;
@@ -86,6 +89,9 @@ struct Shared {
     limits_configured: Box<[Option<u64>]>,
     endpoints: Arc<Endpoints>,
     publish: Publish,
+    survey: Surveyor,
+    /// One permit: one walk at a time.
+    dry_runs: Arc<Semaphore>,
     clock: Clock,
     state: Mutex<State>,
     /// A warming's sweeps have ended.
@@ -168,11 +174,14 @@ impl Purger {
         clock: Clock,
     ) -> Result<Purger, LedgerError> {
         let medium = ledger.path.clone().map_or(Medium::Memory, Medium::File);
+        let surveyed = Arc::clone(&cache);
+        let survey: Surveyor =
+            Box::new(move |target, keys_max, goes_on| surveyed.survey(target, keys_max, goes_on));
         let publish: Publish = Box::new(move |target, mode, _hottest_max, on_swept| {
             let hottest = Vec::new();
             cache.purge(target, mode, Box::new(move |swept| on_swept(Removed { swept, hottest })));
         });
-        Purger::with(accounts, endpoints, publish, clock.clone(), |clock| {
+        Purger::with(accounts, endpoints, publish, survey, clock.clone(), |clock| {
             Ledger::open(medium, ledger.keep, Bounds::default(), clock)
         })
     }
@@ -181,6 +190,7 @@ impl Purger {
         accounts: &[Account],
         endpoints: Arc<Endpoints>,
         publish: Publish,
+        survey: Surveyor,
         clock: Clock,
         open: impl FnOnce(Clock) -> Result<(Ledger, Standing), LedgerError>,
     ) -> Result<Purger, LedgerError> {
@@ -212,6 +222,8 @@ impl Purger {
             limits_configured,
             endpoints,
             publish,
+            survey,
+            dry_runs: Arc::new(Semaphore::new(1)),
             clock,
             state,
             warmings_ready,

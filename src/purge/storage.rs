@@ -70,6 +70,15 @@ pub(super) enum Check {
     Trust,
 }
 
+/// A part of the history.
+#[derive(Debug)]
+pub(super) struct Older {
+    /// Newest first. One that can't be read has its place alone.
+    pub(super) rows: Vec<(Age, Option<Record>)>,
+    /// There are none beyond them.
+    pub(super) ended: bool,
+}
+
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Storage {
@@ -200,12 +209,8 @@ impl Storage {
     }
 
     /// The rows that are older than `before`, newest first: at most [`limits::LEDGER_SLICE_ROWS`], and no more after
-    /// [`limits::LEDGER_SLICE_BYTES`] of them. The second value says whether there are none beyond them.
-    /// A row that can't be read has its place alone.
-    pub(super) fn older(
-        &self,
-        before: Option<Age>,
-    ) -> Result<(Vec<(Age, Option<Record>)>, bool), LedgerError> {
+    /// [`limits::LEDGER_SLICE_BYTES`] of them.
+    pub(super) fn older(&self, before: Option<Age>) -> Result<Older, LedgerError> {
         guarded(|| {
             let rows = self.read()?.open_table(HISTORY)?;
             let end = before
@@ -215,14 +220,14 @@ impl Storage {
             let mut bytes = 0;
             for row in rows.range::<HistoryRange<'_>>((Bound::Unbounded, end))?.rev() {
                 if records.len() >= limits::LEDGER_SLICE_ROWS || bytes >= limits::LEDGER_SLICE_BYTES {
-                    return Ok((records, false));
+                    return Ok(Older { rows: records, ended: false });
                 }
                 let (age, json) = row?;
                 let (at_us, id) = age.value();
                 bytes += json.value().len();
                 records.push(((at_us, RequestId::from_bytes(*id)), decoded(json.value())));
             }
-            Ok((records, true))
+            Ok(Older { rows: records, ended: true })
         })
     }
 

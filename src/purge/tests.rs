@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::*;
-use crate::cache::Swept;
+use crate::cache::{Survey, Swept};
 use crate::config::{Authority, Origin, PrivateKey, UrlEndpoint, Urls};
 
 /// Any second of February 2024.
@@ -40,6 +40,12 @@ impl Fences {
     fn publish(&self) -> Publish {
         let fences = self.clone();
         Box::new(move |_, _, _, on_swept| fences.0.lock().push(on_swept))
+    }
+
+    /// What is stored is what waits for its sweep.
+    fn survey(&self) -> Surveyor {
+        let fences = self.clone();
+        Box::new(move |_, _, _| Survey { entries: fences.count() as u64, ..Survey::default() })
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -76,7 +82,7 @@ fn purger(
     bounds: Bounds,
 ) -> Result<Purger, LedgerError> {
     let endpoints = Arc::new(Endpoints::new(accounts));
-    Purger::with(accounts, endpoints, fences.publish(), clock.clone(), |clock| {
+    Purger::with(accounts, endpoints, fences.publish(), fences.survey(), clock.clone(), |clock| {
         Ledger::open(medium, Duration::from_secs(90 * 86_400), bounds, clock)
     })
 }
