@@ -539,20 +539,20 @@ impl Writer {
         let mut waiting = self.unwritten.older(scan.before).take(limits::LEDGER_SLICE_ROWS).peekable();
         let (mut records, mut looked_at, mut end) = (Vec::new(), 0, scan.before);
         loop {
-            let ages = (on_disk.peek().map(|(age, _)| *age), waiting.peek().map(|record| record.age()));
-            if ages.0.is_none() && !ended || looked_at == limits::LEDGER_SLICE_ROWS {
+            let disks = on_disk.peek().map(|(age, _)| *age);
+            let waits = waiting.peek().map(|record| record.age());
+            let Some(age) = disks.max(waits).filter(|_| disks.is_some() || ended) else {
+                return Ok(Slice { records, end: end.filter(|_| !ended) });
+            };
+            if records.len() == scan.rows_max || looked_at == limits::LEDGER_SLICE_ROWS {
                 return Ok(Slice { records, end });
             }
-            let Some(age) = ages.0.max(ages.1) else { return Ok(Slice { records, end: None }) };
             // A write that failed may be on the disk all the same: then a row is in both, and what waits is newer.
             let disks = on_disk.next_if(|(disks, _)| *disks == age).and_then(|(_, record)| record);
             let waits = waiting.next_if(|waits| waits.age() == age).cloned();
             let record = waits.or_else(|| disks.map(|record| self.unwritten.updated(record)));
             (looked_at, end) = (looked_at + 1, Some(age));
             records.extend(record.filter(|record| (scan.wants)(record)));
-            if records.len() == scan.rows_max {
-                return Ok(Slice { records, end });
-            }
         }
     }
 

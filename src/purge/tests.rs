@@ -1,5 +1,10 @@
 //! Claims of the purger and its ledger, with a scripted cache and a scripted disk.
 
+mod changes;
+mod history;
+mod migration;
+mod requests;
+
 use std::future::Future;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -34,12 +39,26 @@ pub(crate) fn account(id: &str, purges_per_month: Option<u64>) -> Account {
 
 /// A cache that keeps the fences until a test ends their sweeps.
 #[derive(Clone, Default)]
-pub(crate) struct Fences(Arc<Mutex<Vec<OnSwept>>>);
+pub(crate) struct Fences(Arc<Mutex<Raised>>);
+
+#[derive(Default)]
+struct Raised {
+    /// Each with how many of the hottest it is to be told.
+    fences: Vec<(usize, OnSwept)>,
+    /// How long it takes to raise one.
+    takes: Option<(Clock, Duration)>,
+}
 
 impl Fences {
     fn publish(&self) -> Publish {
         let fences = self.clone();
-        Box::new(move |_, _, _, on_swept| fences.0.lock().push(on_swept))
+        Box::new(move |_, _, hottest_max, on_swept| {
+            let mut raised = fences.0.lock();
+            raised.fences.push((hottest_max, on_swept));
+            if let Some((clock, time)) = &raised.takes {
+                clock.advance(*time);
+            }
+        })
     }
 
     /// What is stored is what waits for its sweep.
@@ -49,13 +68,32 @@ impl Fences {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0.lock().len()
+        self.0.lock().fences.len()
+    }
+
+    /// From now on the clock moves while a fence is raised.
+    fn each_takes(&self, clock: &Clock, time: Duration) {
+        self.0.lock().takes = Some((clock.clone(), time));
     }
 
     /// Ends the sweep of the oldest fence.
     pub(crate) fn end_sweep(&self, entries: u64, bytes: u64, shared: bool) {
-        let on_swept = self.0.lock().remove(0);
-        on_swept(Removed { swept: Swept { entries, bytes, shared }, hottest: Vec::new() });
+        self.end_sweep_of(0, entries, bytes, shared);
+    }
+
+    /// Ends the sweep of the fence that is this one in their order.
+    fn end_sweep_of(&self, place: usize, entries: u64, bytes: u64, shared: bool) {
+        self.end(place, Removed { swept: Swept { entries, bytes, shared }, hottest: Vec::new() });
+    }
+
+    fn end(&self, place: usize, removed: Removed) {
+        let (_, on_swept) = self.0.lock().fences.remove(place);
+        on_swept(removed);
+    }
+
+    /// Of processes that have ended nobody hears.
+    fn forget(&self) {
+        self.0.lock().fences.clear();
     }
 }
 
@@ -609,6 +647,6 @@ async fn rows_older_than_what_is_kept_leave_at_the_next_start_and_charges_with_t
     second.close();
     let third = start(FEBRUARY_2024 + 92 * 86_400);
     assert_eq!(third.allowance(0).used, 1);
-    fences.0.lock().clear();
+    fences.forget();
     assert!(matches!(third.status(0, new).await, Progress::Known(Status::Completed, _)));
 }
