@@ -39,11 +39,16 @@ pub enum Cancelled {
 impl Purger {
     /// Runs warmings for as long as it is polled.
     pub async fn run_warmings(&self, fetcher: Arc<dyn Fetcher>) {
+        self.run_warmings_within(limits::WARM_FETCH_TIME, fetcher).await;
+    }
+
+    /// A test makes the time of a fetch short.
+    pub(super) async fn run_warmings_within(&self, fetch_time: Duration, fetcher: Arc<dyn Fetcher>) {
         let mut running = JoinSet::new();
         loop {
             while running.len() < limits::WARMINGS_RUNNING_MAX {
                 let Some(work) = self.0.state.lock().warmings.start_next() else { break };
-                running.spawn(self.clone().run_warming(work, Arc::clone(&fetcher)));
+                running.spawn(self.clone().run_warming(work, fetch_time, Arc::clone(&fetcher)));
             }
             tokio::select! {
                 () = self.0.warmings_ready.notified() => {}
@@ -69,10 +74,10 @@ impl Purger {
         }
     }
 
-    async fn run_warming(self, work: Work, fetcher: Arc<dyn Fetcher>) {
+    async fn run_warming(self, work: Work, fetch_time: Duration, fetcher: Arc<dyn Fetcher>) {
         let (id, mut goes_on) = (work.id, work.goes_on.clone());
         tokio::select! {
-            () = self.fetch_all(work, fetcher) => {
+            () = self.fetch_all(work, fetch_time, fetcher) => {
                 self.0.end_warming(&mut self.0.state.lock(), id, WarmState::Done);
             }
             // Nobody says anything else than that it is over.
@@ -80,7 +85,7 @@ impl Purger {
         }
     }
 
-    async fn fetch_all(&self, work: Work, fetcher: Arc<dyn Fetcher>) {
+    async fn fetch_all(&self, work: Work, fetch_time: Duration, fetcher: Arc<dyn Fetcher>) {
         let mut fetches = JoinSet::new();
         let mut pace = Pace::new(work.warm.per_second());
         for hot in work.hottest {
@@ -96,7 +101,7 @@ impl Purger {
                 }
             }
             pace.take(self.0.clock.now());
-            fetches.spawn(tokio::time::timeout(limits::WARM_FETCH_TIME, fetcher.warm(hot.key, hot.fields)));
+            fetches.spawn(tokio::time::timeout(fetch_time, fetcher.warm(hot.key, hot.fields)));
         }
         while let Some(fetched) = fetches.join_next().await {
             self.count(work.id, fetched);

@@ -133,11 +133,12 @@ impl Shared {
 
         let warm = submission.warm.filter(|_| shares.is_none());
         let warm_progress = warm.map(|warm| state.warmings.begin(id, account, warm));
+        let gathers = warm_progress.is_some_and(|progress| !progress.state.has_ended());
+        let hottest_max = warm.filter(|_| gathers).map_or(0, Warm::max);
         if shares.is_none() {
             state.live.begin(id, account, targets.len(), began);
         }
         for (index, (wish, target)) in submission.wishes.iter().zip(targets).enumerate() {
-            let hottest_max = warm.map_or(0, Warm::max);
             (self.publish)(target, wish.mode, hottest_max, self.on_swept(state, id, index));
         }
         let mut entry = Entry::default();

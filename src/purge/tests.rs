@@ -1,9 +1,11 @@
 //! Claims of the purger and its ledger, with a scripted cache and a scripted disk.
 
 mod changes;
+mod dry_runs;
 mod history;
 mod migration;
 mod requests;
+mod warming;
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -61,12 +63,6 @@ impl Fences {
         })
     }
 
-    /// What is stored is what waits for its sweep.
-    fn survey(&self) -> Surveyor {
-        let fences = self.clone();
-        Box::new(move |_, _, _| Survey { entries: fences.count() as u64, ..Survey::default() })
-    }
-
     pub(crate) fn count(&self) -> usize {
         self.0.lock().fences.len()
     }
@@ -89,6 +85,11 @@ impl Fences {
     fn end(&self, place: usize, removed: Removed) {
         let (_, on_swept) = self.0.lock().fences.remove(place);
         on_swept(removed);
+    }
+
+    /// How many of the hottest each of them is to be told.
+    fn hottest_wanted(&self) -> Vec<usize> {
+        self.0.lock().fences.iter().map(|(hottest_max, _)| *hottest_max).collect()
     }
 
     /// Of processes that have ended nobody hears.
@@ -119,8 +120,20 @@ fn purger(
     medium: Medium,
     bounds: Bounds,
 ) -> Result<Purger, LedgerError> {
+    let nothing: Surveyor = Box::new(|_, _, _| Survey { complete: true, ..Survey::default() });
+    purger_with(accounts, fences, nothing, clock, medium, bounds)
+}
+
+fn purger_with(
+    accounts: &[Account],
+    fences: &Fences,
+    survey: Surveyor,
+    clock: &Clock,
+    medium: Medium,
+    bounds: Bounds,
+) -> Result<Purger, LedgerError> {
     let endpoints = Arc::new(Endpoints::new(accounts));
-    Purger::with(accounts, endpoints, fences.publish(), fences.survey(), clock.clone(), |clock| {
+    Purger::with(accounts, endpoints, fences.publish(), survey, clock.clone(), |clock| {
         Ledger::open(medium, Duration::from_secs(90 * 86_400), bounds, clock)
     })
 }
