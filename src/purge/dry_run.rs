@@ -60,7 +60,7 @@ impl Purger {
     ///
     /// # Panics
     /// Where `account` is no index of the accounts that the purger was made with.
-    pub async fn dry_run(&self, account: usize, wishes: &[Wish<'_>]) -> Result<DryRun, PurgeError> {
+    pub async fn dry_run(&self, account: usize, wishes: &[Wish]) -> Result<DryRun, PurgeError> {
         if wishes.is_empty() {
             return Err(PurgeError::NoTargets);
         }

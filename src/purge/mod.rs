@@ -49,7 +49,7 @@ use std::time::UNIX_EPOCH;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, OnSwept};
 use crate::clock::Clock;
 use crate::config::{self, Account};
 use crate::key::Endpoints;
@@ -77,7 +77,7 @@ use quota::Quota;
 use recent::Recent;
 use standing::Standing;
 use storage::Medium;
-use warming::{Removed, Warmings};
+use warming::Warmings;
 
 /// Accepts purges, and says how far they are. Clones are handles of the same one.
 #[derive(Clone)]
@@ -99,11 +99,8 @@ struct Shared {
     ledger: Ledger,
 }
 
-/// Raises a fence, and asks for so many of the hottest that its first sweep removes: [`Cache::purge`].
+/// Raises a fence, and asks for so many of the hottest that its first sweep removes: [`Cache::purge_gathering`].
 type Publish = Box<dyn Fn(&Target, Mode, usize, OnSwept) + Send + Sync>;
-/// Called once, when the first sweep of a fence has ended.
-type OnSwept = Box<dyn FnOnce(Removed) + Send>;
-
 struct State {
     quota: Quota,
     live: Live,
@@ -177,9 +174,8 @@ impl Purger {
         let surveyed = Arc::clone(&cache);
         let survey: Surveyor =
             Box::new(move |target, keys_max, goes_on| surveyed.survey(target, keys_max, goes_on));
-        let publish: Publish = Box::new(move |target, mode, _hottest_max, on_swept| {
-            let hottest = Vec::new();
-            cache.purge(target, mode, Box::new(move |swept| on_swept(Removed { swept, hottest })));
+        let publish: Publish = Box::new(move |target, mode, hottest_max, on_swept| {
+            cache.purge_gathering(target, mode, hottest_max, on_swept);
         });
         Purger::with(accounts, endpoints, publish, survey, clock.clone(), |clock| {
             Ledger::open(medium, ledger.keep, Bounds::default(), clock)

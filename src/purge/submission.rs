@@ -13,9 +13,10 @@ use super::recent::Identity;
 use super::record::{Change, Purge, Record, TargetRecord};
 use super::request::{Attempt, By, Counts, RequestId, Status};
 use super::standing::Effect;
-use super::warming::{Removed, Warm};
+use super::warming::Warm;
 use super::wish::Wish;
-use super::{Month, OnSwept, PurgeError, Purger, RefusedTarget, Shared, State};
+use super::{Month, PurgeError, Purger, RefusedTarget, Shared, State};
+use crate::cache::{OnSwept, Removed};
 use crate::clock::Moment;
 use crate::limits;
 use crate::target::{Refusal, Target};
@@ -26,7 +27,7 @@ pub struct Submission<'a> {
     /// The place of the account that it belongs to, and is charged to, among those that the purger was made with.
     pub account: usize,
     /// The targets: 1 to [`limits::PURGE_TARGETS_MAX`].
-    pub wishes: &'a [Wish<'a>],
+    pub wishes: &'a [Wish],
     /// Whether the client says that it repeats itself.
     pub attempt: Attempt,
     /// Who asks.
@@ -71,7 +72,7 @@ impl Purger {
     ///
     /// # Panics
     /// Where `account` is no index of the accounts that the purger was made with.
-    pub fn judge(&self, account: usize, wishes: &[Wish<'_>]) -> Vec<Result<Target, Refusal>> {
+    pub fn judge(&self, account: usize, wishes: &[Wish]) -> Vec<Result<Target, Refusal>> {
         self.0.judged(account, wishes).collect()
     }
 }
@@ -80,7 +81,7 @@ impl Shared {
     pub(super) fn judged(
         &self,
         account: usize,
-        wishes: &[Wish<'_>],
+        wishes: &[Wish],
     ) -> impl Iterator<Item = Result<Target, Refusal>> {
         let id = &self.accounts[account];
         wishes.iter().map(move |wish| wish.target(account, id, &self.endpoints))
@@ -191,7 +192,7 @@ impl Shared {
     }
 }
 
-fn pending((wish, target): (&Wish<'_>, &Target)) -> TargetRecord {
+fn pending((wish, target): (&Wish, &Target)) -> TargetRecord {
     TargetRecord {
         kind: wish.named.kind().into(),
         text: wish.text().into(),

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::*;
-use crate::cache::{Survey, Swept};
+use crate::cache::{Removed, Survey, Swept};
 use crate::config::{Authority, Origin, PrivateKey, UrlEndpoint, Urls};
 
 /// Any second of February 2024.
@@ -155,8 +155,8 @@ fn in_memory(fences: &Fences, limit: Option<u64>) -> (Purger, Clock) {
     (purger_in_memory(&[account("demo", limit), account("other", limit)], fences, &clock), clock)
 }
 
-fn wishes<'a>(urls: &[&'a str]) -> Vec<Wish<'a>> {
-    urls.iter().map(|url| Wish::url(url)).collect()
+fn wishes(urls: &[&str]) -> Vec<Wish> {
+    urls.iter().map(|url| Wish::url(*url)).collect()
 }
 
 fn by(key: &str) -> By {
@@ -164,7 +164,7 @@ fn by(key: &str) -> By {
 }
 
 /// What the account 0 submits for the first time.
-fn submission<'a>(wishes: &'a [Wish<'a>]) -> Submission<'a> {
+fn submission<'a>(wishes: &'a [Wish]) -> Submission<'a> {
     Submission { account: 0, wishes, attempt: Attempt::First, by: by("cms"), note: None, warm: None }
 }
 

@@ -7,13 +7,11 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::request::RequestId;
-use crate::cache::Swept;
-use crate::key::Key;
+use crate::cache::Hot;
 use crate::limits;
 
 /// What of a purge is to be fetched again, and how fast.
@@ -91,23 +89,6 @@ impl WarmState {
     pub fn has_ended(self) -> bool {
         matches!(self, WarmState::Done | WarmState::Cancelled)
     }
-}
-
-/// What a sweep removed, or made stale.
-#[derive(Debug, Default)]
-pub(super) struct Removed {
-    pub(super) swept: Swept,
-    /// The hottest of it, where it was asked for.
-    pub(super) hottest: Vec<Hot>,
-}
-
-/// A variant that was asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Hot {
-    pub(super) key: Key,
-    pub(super) hits: u64,
-    /// The request fields that selected it.
-    pub(super) fields: HeaderMap,
 }
 
 /// Warmings that have not ended.

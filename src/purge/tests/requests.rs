@@ -18,8 +18,8 @@ async fn one_call_is_one_request_with_a_row_for_all_and_a_charge_for_each_target
     let (purger, _) = in_memory(&fences, None);
     let wishes = [
         Wish::url(URL),
-        Wish { named: Named::Asset(OTHER_URL), mode: Mode::Stale },
-        Wish { named: Named::Tag("summer"), mode: Mode::Stale },
+        Wish { named: Named::Asset(OTHER_URL.to_owned()), mode: Mode::Stale },
+        Wish { named: Named::Tag("summer".to_owned()), mode: Mode::Stale },
     ];
     let by = By { key: "newsroom".into(), door: Door::Dashboard };
     let note = Some("new colours".into());
@@ -112,8 +112,8 @@ async fn what_differs_in_anything_is_no_retry() {
     assert_eq!(purger.submit(repeated.clone()).await.unwrap().id, id);
     assert_eq!(purger.allowance(0).used, 2);
     let turned = wishes(&[OTHER_URL, URL]);
-    let soft = [Wish { mode: Mode::Stale, ..urls[0] }, urls[1]];
-    let asset = [Wish { named: Named::Asset(URL), ..urls[0] }, urls[1]];
+    let soft = [Wish { mode: Mode::Stale, ..urls[0].clone() }, urls[1].clone()];
+    let asset = [Wish { named: Named::Asset(URL.to_owned()), ..urls[0].clone() }, urls[1].clone()];
     let others = [
         Submission { wishes: &turned, ..repeated.clone() },
         Submission { wishes: &urls[..1], ..repeated.clone() },

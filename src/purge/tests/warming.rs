@@ -7,8 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::super::fetching::{Cancelled, Fetcher};
-use super::super::warming::{Fetched, Hot};
+use super::super::warming::Fetched;
 use super::*;
+use crate::cache::Hot;
 use crate::key::Key;
 
 /// A fetch that waits for its end, which a test gives it.
@@ -70,7 +71,7 @@ impl World {
     /// One warming of so many variants, which is about to run.
     async fn warming_of(&self, variants: u64, per_second: u32) -> RequestId {
         let id = self.submit(&[URL], Warm::new(limits::WARM_KEYS_MAX, per_second).unwrap()).await;
-        self.end_sweep(&(0..variants).map(|n| hot(&format!("{n}.jpg"), 1000 - n)).collect::<Vec<_>>());
+        self.end_sweep(&(0..variants).map(|n| hot(&format!("{n}.jpg"), 1000 - n as u32)).collect::<Vec<_>>());
         id
     }
 
@@ -110,7 +111,7 @@ impl World {
     }
 }
 
-fn hot(path: &str, hits: u64) -> Hot {
+fn hot(path: &str, hits: u32) -> Hot {
     let endpoints = Endpoints::new(&[account("demo", None)]);
     let key = endpoints.parse_url(&format!("http://127.0.0.1:8080/demo/{path}")).unwrap().key;
     Hot { key, hits, fields: HeaderMap::new() }
