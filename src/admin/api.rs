@@ -20,7 +20,7 @@ use super::routes::{Connection, STATUS_PATH};
 use super::{Admin, AdminError, add_number, reply};
 use crate::config::Scope;
 use crate::limits;
-use crate::purge::{Attempt, Health, Named, Progress, RequestId, Status, Wish};
+use crate::purge::{Attempt, Door, Health, Named, Progress, RequestId, Status, Wish};
 use crate::target::Mode;
 
 /// `POST /v1/files/purge`
@@ -41,7 +41,7 @@ pub(super) async fn purge(
     let account = principal.account(asked.account.as_deref())?;
     let wishes = [asked.wish()];
     admin.permit(&principal, account, &wishes)?;
-    let id = admin.submit(&principal, account, &wishes, attempt).await?;
+    let id = admin.submit(&principal, Door::Imagekit, account, &wishes, attempt).await?;
     Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
 }
 
@@ -115,11 +115,16 @@ pub(super) async fn health(State(admin): State<Arc<Admin>>) -> Response {
         status: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         ledger: Option<&'static str>,
+        /// Rows of the history that a failing disk has cost since the start.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rows_dropped: Option<u64>,
     }
-    let body = match admin.purger.health() {
-        Health::Durable => HealthBody { status: "ok", ledger: None },
-        Health::Degraded(trouble) => HealthBody { status: "degraded", ledger: Some(trouble.as_str()) },
+    let rows_dropped = Some(admin.purger.ledger_figures().rows_dropped).filter(|rows| *rows > 0);
+    let (status, ledger) = match admin.purger.health() {
+        Health::Durable => ("ok", None),
+        Health::Degraded(trouble) => ("degraded", Some(trouble.as_str())),
     };
+    let body = HealthBody { status, ledger, rows_dropped };
     reply(StatusCode::OK, &body)
 }
 

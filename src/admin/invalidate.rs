@@ -30,7 +30,7 @@ use super::routes::Connection;
 use super::{Admin, AdminError, api, reply};
 use crate::config::{Authority, Scope};
 use crate::limits;
-use crate::purge::{Attempt, Named, Progress, PurgeError, RequestId, Status, Wish};
+use crate::purge::{Attempt, Door, Named, Progress, PurgeError, RequestId, Status, Wish};
 use crate::target::Mode;
 
 /// `POST /invalidate`
@@ -90,7 +90,8 @@ impl Admin {
         let account = self.account_of(&principal, &event)?;
         let wishes = self.wishes_of(account, &event)?;
         self.permit(&principal, account, &wishes).map_err(AdminError::from)?;
-        let id = self.submit(&principal, account, &wishes, Attempt::First).await.map_err(|error| {
+        let submitted = self.submit(&principal, Door::Ietf, account, &wishes, Attempt::First);
+        let id = submitted.await.map_err(|error| {
             let selectors = match &error {
                 AdminError::Purge(PurgeError::Refused(refused)) => {
                     let told = refused.iter().map(|refused| {
@@ -253,7 +254,10 @@ fn without_dots(url: &str) -> Cow<'_, str> {
         _ => 0,
     };
     let start = url.find("://").map_or(0, |scheme| scheme + 3);
-    let Some(path) = url[start..].find('/').map(|slash| start + slash) else { return url.into() };
+    let path = url[start..].find(['/', '?', '#']).map_or(url.len(), |end| start + end);
+    if !url[path..].starts_with('/') {
+        return url.into();
+    }
     let end = url[path..].find(['?', '#']).map_or(url.len(), |mark| path + mark);
     let segments = || url[path..end].split('/').skip(1);
     if segments().all(|segment| dots(segment) == 0) {

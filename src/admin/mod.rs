@@ -43,7 +43,7 @@ use crate::clock::Clock;
 use crate::config::{self, Account, Authority, NamedKey, Scope};
 use crate::key::Endpoints;
 use crate::limits;
-use crate::purge::{Allowance, Attempt, Named, PurgeError, Purger, RequestId, Wish};
+use crate::purge::{Allowance, Attempt, By, Door, Named, PurgeError, Purger, RequestId, Submission, Wish};
 use access::{Denial, Principal};
 
 /// What the control plane needs.
@@ -120,13 +120,15 @@ impl Admin {
     /// Purges what was permitted, in the name of the caller's key.
     async fn submit(
         &self,
-        _principal: &Principal,
+        principal: &Principal,
+        door: Door,
         account: usize,
         wishes: &[Wish],
         attempt: Attempt,
     ) -> Result<RequestId, AdminError> {
-        let accepted = self.purger.submit(account, wishes, attempt).await.map_err(AdminError::Purge)?;
-        Ok(accepted.ids[0])
+        let by = By { key: principal.name().into(), door };
+        let submission = Submission { account, wishes, attempt, by, note: None, warm: None };
+        self.purger.submit(submission).await.map(|accepted| accepted.id).map_err(AdminError::Purge)
     }
 
     /// Who sends this request.
@@ -402,8 +404,10 @@ impl AdminError {
 fn purge_parts(error: &PurgeError) -> (StatusCode, &'static str, &'static str, &'static str) {
     use StatusCode as Is;
     match error {
-        PurgeError::NoUrls => AdminError::UrlMissing.parts(),
-        PurgeError::TooManyUrls => (Is::BAD_REQUEST, URL_INVALID, "too_many_urls", "Send fewer URLs at once."),
+        PurgeError::NoTargets => AdminError::UrlMissing.parts(),
+        PurgeError::TooManyTargets => (Is::BAD_REQUEST, URL_INVALID, "too_many_targets", "Send fewer targets at once."),
+        PurgeError::NoteTooLong => (Is::BAD_REQUEST, "The note of your request is too long.", "note_too_long",
+            "A note has 1024 bytes at most."),
         // The rule and its sentence are the refusal's own; `into_response` has them.
         PurgeError::Refused(_) => (Is::BAD_REQUEST, URL_INVALID, "url_refused", ""),
         PurgeError::AllowanceUsedUp(_) => (Is::TOO_MANY_REQUESTS,

@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 use serde::Serialize;
 
 use super::{Admin, AdminError, reply};
-use crate::purge::{Attempt, Named, Wish};
+use crate::purge::{Attempt, Door, Named, Wish};
 use crate::target::Mode;
 
 const TARGET: HeaderName = HeaderName::from_static("freshet-target");
@@ -60,9 +60,7 @@ impl Admin {
         let account = principal.account(Some(self.endpoints.id_of(account)))?;
         let wishes = [wish(url, fields)?];
         self.permit(&principal, account, &wishes)?;
-        let accepted =
-            self.purger.submit(account, &wishes, Attempt::First).await.map_err(AdminError::Purge)?;
-        let [id] = accepted.ids[..] else { unreachable!("one wish is one request: `Purger::submit`") };
+        let id = self.submit(&principal, Door::PurgeMethod, account, &wishes, Attempt::First).await?;
         Ok(reply(StatusCode::OK, &Accepted { id: id.to_string() }))
     }
 }
