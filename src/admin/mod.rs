@@ -11,6 +11,7 @@
 
 mod api;
 mod auth;
+mod dashboard;
 mod routes;
 mod site;
 #[cfg(test)]
