@@ -66,8 +66,11 @@ export function ago(date, now = Date.now()) {
   return dayOf(date);
 }
 
-/** A time: how long ago, exactly on hover, and kept true while it is shown. */
-export function time(date) {
+/** A time: how long ago, exactly on hover, and kept true while it is shown. What is no time is left as it is. */
+export function time(text) {
+  const at = new Date(text);
+  if (Number.isNaN(at.getTime())) return text;
+  const date = at.toISOString();
   return h('time', { datetime: date, title: exact(date), 'data-ago': '' }, ago(date));
 }
 

@@ -4,7 +4,7 @@ import { address, get } from './api.js';
 import { h, icon, replace } from './dom.js';
 import { bytes, number, plural, span, time } from './format.js';
 import { go, link } from './router.js';
-import { accounts, can, chosenAccount, endpointOf, withoutEndpoint } from './session.js';
+import { accounts, can, chosenAccount, endpointOf, session, withoutEndpoint } from './session.js';
 import { badge, button, empty, failure, linkButton, skeleton } from './parts.js';
 import { draftOf } from './targets.js';
 import { keepDraft } from './new-request.js';
@@ -53,7 +53,7 @@ function variantCard(url, variant, index, total) {
     ['ETag', variant.etag && h('code', {}, variant.etag)],
     ['Last-Modified', variant.last_modified && time(variant.last_modified)],
     ['Tags', variant.tags?.length > 0 && h('span', { class: 'chips' }, variant.tags.map((tag) => h('span', { class: 'chip' }, tag)))],
-    ['Selected by', selected.length > 0 && h('span', {}, selected.map(([name, value]) => h('span', { class: 'selected' }, h('code', {}, name), ' ', value === '' ? 'not sent' : value)))],
+    ['Selected by', selected.length > 0 && h('span', {}, selected.map(([name, value]) => h('span', { class: 'selected' }, h('code', {}, name), ' ', value === null ? 'not sent' : value || 'empty')))],
   ];
   return h('article', { class: 'variant panel', 'aria-label': total > 1 ? `Variant ${index + 1}` : 'What is stored' },
     picture(url, index, `The stored picture${total > 1 ? `, variant ${index + 1}` : ''}`),
@@ -148,19 +148,23 @@ function make(root, place, signal) {
 
   /** Without a URL: what there is to look at. */
   async function browse(mine) {
-    const wanted = accounts().filter((account) => chosenAccount() === null || account.id === chosenAccount());
-    const sections = await Promise.all(wanted.map(async ({ id, url_endpoints: [endpoint] }) => {
-      const prefix = `${endpoint.replace(/\/$/, '')}/`;
+    const reach = accounts().filter((account) => chosenAccount() === null || account.id === chosenAccount());
+    // A key that is bound to folders sees these alone.
+    const places = session().urls?.map((url) => ['', url]) ?? reach.map(({ id, url_endpoints: [endpoint] }) => [id, `${endpoint.replace(/\/$/, '')}/`]);
+    const sections = await Promise.all(places.map(async ([id, prefix]) => {
       const grid = h('div', {});
       const more = h('div', {});
       async function page(cursor) {
-        const { keys, next } = await get('/v1/cache/keys', { prefix, limit: KEYS_SHOWN, cursor }, mine);
-        grid.append(tiles(keys, null));
-        replace(more, next && button('Show more', { onclick: () => page(next) }));
-        return keys.length;
+        let found = { keys: [], next: cursor };
+        // A page may be empty though others follow.
+        do found = await get('/v1/cache/keys', { prefix, limit: KEYS_SHOWN, cursor: found.next }, mine);
+        while (found.keys.length === 0 && found.next);
+        grid.append(tiles(found.keys, null));
+        replace(more, found.next && button('Show more', { onclick: () => page(found.next) }));
+        return found.keys.length;
       }
       const found = await page(null);
-      return h('section', { class: 'siblings' }, h('h2', {}, wanted.length > 1 ? id : 'Stored now'), h('p', { class: 'dim' }, 'Below ', h('code', {}, prefix)), found > 0 ? [grid, more] : h('p', { class: 'panel hint' }, 'Nothing is stored here yet. What is asked for through the proxy appears here.'));
+      return h('section', { class: 'siblings' }, h('h2', {}, places.length > 1 && id ? id : 'Stored now'), h('p', { class: 'dim' }, 'Below ', h('code', {}, prefix)), found > 0 ? [grid, more] : h('p', { class: 'panel hint' }, 'Nothing is stored here yet. What is asked for through the proxy appears here.'));
     }));
     replace(result, sections.length > 0 ? sections : empty('inspect', 'No account', 'This key reaches no account.', linkButton('To the overview', link('overview'))));
   }

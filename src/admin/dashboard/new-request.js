@@ -4,7 +4,7 @@ import { call, get } from './api.js';
 import { freshId, h, icon, replace, setText } from './dom.js';
 import { bytes, number, plural } from './format.js';
 import { go, link } from './router.js';
-import { accounts, chosenAccount, endpointOf, isOperator } from './session.js';
+import { accounts, chosenAccount, endpointOf, isOperator, session } from './session.js';
 import { allowanceWords, level } from './allowance-meter.js';
 import { button, checkbox, choices, dialog, field, message, notice, select } from './parts.js';
 import { idOf, judge } from './judge.js';
@@ -63,7 +63,7 @@ export function openNewRequest(begin, { onclose, submitted }) {
   const submit = button('Purge', { kind: 'primary', onclick: () => send() });
   const submitLabel = submit.querySelector('span');
 
-  const offered = Object.entries(KINDS).filter(([, kind]) => kind.label && (!kind.operator || isOperator()));
+  const offered = Object.entries(KINDS).filter(([, kind]) => kind.label && (!kind.operator || isOperator()) && !(kind.wide && session().urls));
   const kinds = choices('What to purge', offered.map(([value, { label, glyph }]) => ({ value, label, glyph })), {
     value: state.kind,
     className: 'kinds',

@@ -120,7 +120,7 @@ function make(root, place, signal) {
   const body = h('div', { class: 'overview' },
     h('div', { class: 'overview-top' }, h('div', { class: 'panel' }, hero.plot.element), aside),
     h('div', { class: 'plots' }, others.map((each) => h('div', { class: 'panel' }, each.plot.element))),
-    h('section', { class: 'panel', 'aria-labelledby': 'origins' }, h('h2', { id: 'origins' }, 'Origins'), h('div', { class: 'scroll-x', tabindex: '0', role: 'region', 'aria-labelledby': 'origins' }, h('table', { class: 'plain-table' }, h('thead', {}, h('tr', {}, ['State', 'Origin'].map((label) => h('th', { scope: 'col' }, label)), ['Fetches', 'First byte'].map((label) => h('th', { scope: 'col', class: 'num' }, label)))), origins))));
+    h('section', { class: 'panel', 'aria-labelledby': 'origins' }, h('h2', { id: 'origins' }, 'Origins'), h('div', { class: 'scroll-x', tabindex: '0', role: 'region', 'aria-label': 'Table of origins' }, h('table', { class: 'plain-table' }, h('thead', {}, h('tr', {}, ['State', 'Origin'].map((label) => h('th', { scope: 'col' }, label)), ['Fetches', 'First byte'].map((label) => h('th', { scope: 'col', class: 'num' }, label)))), origins))));
   const waiting = skeleton(10);
   replace(root, top, trouble, first, waiting);
 

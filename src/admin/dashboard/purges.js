@@ -13,7 +13,7 @@ import { requestTable } from './requests.js';
 
 const SHOWN = 50;
 const BUSY_MS = 800;
-const IDLE_MS = 4000;
+const IDLE_MS = 3000;
 
 function make(root, place, signal) {
   const account = chosenAccount();

@@ -54,7 +54,7 @@ export function signInView(app, done) {
   replace(
     app,
     h('div', { class: 'sign-in' },
-      h('div', { class: 'sign-in-brand' }, brand(), h('p', {}, 'An image cache that forgets on command.'), currents()),
+      h('header', { class: 'sign-in-brand' }, brand(), h('p', {}, 'An image cache that forgets on command.'), currents()),
       h('main', { class: 'sign-in-main' }, form, themeSwitch())),
   );
   key.focus();

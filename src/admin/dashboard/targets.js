@@ -2,7 +2,7 @@
 
 import { h, icon } from './dom.js';
 
-/** `text` and `example` are given the account's endpoint, with a slash at its end. */
+/** `example` is given the account's endpoint, with a slash at its end; `wide`: nothing for a key that is bound to folders. */
 export const KINDS = {
   url: {
     name: 'URL', label: 'URLs', glyph: 'url', member: 'url',
@@ -20,12 +20,12 @@ export const KINDS = {
     example: (base) => `${base}photos/2024/`,
   },
   tag: {
-    name: 'Tag', label: 'Tags', glyph: 'tag', member: 'tag',
+    name: 'Tag', label: 'Tags', glyph: 'tag', member: 'tag', wide: true,
     covers: 'All that the origin named so in Cache-Groups, Cache-Tag or Surrogate-Key.',
     example: () => 'spring-2026',
   },
   transformation: {
-    name: 'Transformation', label: 'Transformations', glyph: 'transformation', member: 'transformation',
+    name: 'Transformation', label: 'Transformations', glyph: 'transformation', member: 'transformation', wide: true,
     covers: 'All that a named transformation made, for when its recipe changed.',
     example: () => 'hero',
   },
