@@ -44,5 +44,6 @@ mod variant;
 pub use audit::Audit;
 pub use discipline::{Cache, Commit, Figures, Lookup};
 pub use fence::{Epoch, OnSwept, Swept};
+pub use fields::Stamp;
 pub use flight::{Failure, Head, Join, Landing, Lead, Reader};
 pub use variant::{Body, Variant};
