@@ -47,6 +47,7 @@ mod variant;
 pub use audit::Audit;
 pub use discipline::{Cache, Commit, Figures, Lookup};
 pub use fence::{Epoch, OnSwept, Swept};
+pub use fields::Stamp;
 pub use flight::{Failure, Head, Join, Landing, Lead, Reader};
 pub use inspect::{Listed, Page, Survey};
 pub use variant::{Body, Variant};
