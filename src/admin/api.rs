@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::routes::{Connection, STATUS_PATH};
 use super::{Admin, AdminError, add_number, reply};
 use crate::limits;
-use crate::purge::{Attempt, Health, Named, Progress, RequestId, Status, Wish};
+use crate::purge::{Attempt, By, Door, Health, Named, Progress, RequestId, Status, Submission, Wish};
 use crate::target::Mode;
 
 /// `POST /v1/files/purge`
@@ -36,9 +36,11 @@ pub(super) async fn purge(
     let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
     let attempt = attempt(req.headers());
     let asked = Asked::read(&read_body(req.into_body(), admin.times.body).await?)?;
-    let accepted = admin.purger.submit(account, &[asked.wish()], attempt).await.map_err(AdminError::Purge)?;
-    let [id] = accepted.ids[..] else { unreachable!("one URL is one request: `Purger::submit`") };
-    Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
+    let by = By { key: "private key".into(), door: Door::Imagekit };
+    let wishes = &[asked.wish()];
+    let submission = Submission { account, wishes, attempt, by, note: None, warm: None };
+    let accepted = admin.purger.submit(submission).await.map_err(AdminError::Purge)?;
+    Ok(reply(StatusCode::CREATED, &Accepted { request_id: accepted.id.to_string() }))
 }
 
 /// `GET /v1/files/purge/{requestId}`
@@ -109,11 +111,16 @@ pub(super) async fn health(State(admin): State<Arc<Admin>>) -> Response {
         status: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         ledger: Option<&'static str>,
+        /// Rows of the history that a failing disk has cost since the start.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rows_dropped: Option<u64>,
     }
-    let body = match admin.purger.health() {
-        Health::Durable => HealthBody { status: "ok", ledger: None },
-        Health::Degraded(trouble) => HealthBody { status: "degraded", ledger: Some(trouble.as_str()) },
+    let rows_dropped = Some(admin.purger.ledger_figures().rows_dropped).filter(|rows| *rows > 0);
+    let (status, ledger) = match admin.purger.health() {
+        Health::Durable => ("ok", None),
+        Health::Degraded(trouble) => ("degraded", Some(trouble.as_str())),
     };
+    let body = HealthBody { status, ledger, rows_dropped };
     reply(StatusCode::OK, &body)
 }
 
