@@ -230,7 +230,7 @@ fn a_survey_is_what_a_purge_then_does() {
 
         let freed = Arc::new(parking_lot::Mutex::new(None));
         let told = freed.clone();
-        stored.cache.purge(&named, Mode::Delete, Box::new(move |swept| *told.lock() = Some(swept)));
+        stored.cache.purge(&named, Mode::Delete, Box::new(move |swept| *told.lock() = Some(swept.swept)));
         assert_eq!(stored.cache.survey(&named, 9, || true), Survey { complete: true, ..Survey::default() });
         let Job::Sweep(sweep) = stored.cache.fences().next_job() else { panic!("a sweep waits") };
         stored.cache.work(&sweep);
