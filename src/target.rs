@@ -6,6 +6,8 @@
 //! transformations have, `tree.rs` what lies below a URL by whole segments, `bound.rs` folders that a purge may have to lie in. No locks; O(length).
 
 mod bound;
+#[cfg(test)]
+mod cover_tests;
 mod pattern;
 mod refusal;
 mod tag;
@@ -13,6 +15,8 @@ mod tag;
 mod tests;
 mod transformation;
 mod tree;
+#[cfg(test)]
+mod wide_tests;
 mod wildcard;
 
 pub use bound::Bound;

@@ -11,6 +11,7 @@
 
 mod access;
 mod api;
+mod dashboard;
 mod invalidate;
 mod purge_method;
 mod routes;
@@ -275,6 +276,8 @@ enum AdminError {
     SelectorUnsupported,
     /// A selector that is no origin of the account.
     OriginUnknown,
+    /// `target` is a transformation, and there is no `transformation`.
+    TransformationMissing,
     /// The purge did not take place.
     Purge(PurgeError),
     /// The account has no such request.
@@ -366,6 +369,9 @@ impl AdminError {
                 "selector_unsupported", "The account's URLs are opaque: a URL with a * in it can't be named alone."),
             AdminError::OriginUnknown => (Is::BAD_REQUEST, "A selector is no origin of the account.", "origin_unknown",
                 "Name a scheme, a host that the account has an endpoint on, and its port: \"https://img.example.com:443\"."),
+            AdminError::TransformationMissing => (Is::BAD_REQUEST, "Your request is missing a transformation.",
+                "transformation_missing",
+                "Name it in the member transformation: {\"target\": \"transformation\", \"transformation\": \"…\"}."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",
