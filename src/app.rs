@@ -125,9 +125,17 @@ impl App {
             Origin::Server(server) => server.clone(),
             Origin::Demo => server_at(demo_address.expect("started where an account uses it")),
         });
-        let proxy =
-            Proxy::new(&config, endpoints, cache.clone(), origins.collect(), tls, metrics.clone(), &instance);
-        let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), cache.clone(), clock);
+        let proxy = Proxy::new(
+            &config,
+            endpoints.clone(),
+            cache.clone(),
+            origins.collect(),
+            tls,
+            metrics.clone(),
+            &instance,
+        );
+        let admin =
+            Admin::new(&config.admin, &config.accounts, endpoints, purger.clone(), cache.clone(), clock);
 
         let sweeper = cache.start_sweeper().map_err(StartError::System)?;
         let (stop, stopped) = watch::channel(false);

@@ -113,6 +113,12 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 /// Client addresses whose wrong private keys are counted at once.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// Longest head of an admin request, in bytes: a cursor may hold a whole key.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Keys on one page of a list, where the caller names no number.
+pub const KEYS_PAGE: usize = 100;
+/// Most keys on one page of a list.
+pub const KEYS_PAGE_MAX: usize = 1000;
 /// URLs in one purge request.
 pub const PURGE_URLS_MAX: usize = 100;
 /// Purges that wait for a disk that takes no writes; beyond it the oldest history leaves, charges never.
@@ -168,6 +174,9 @@ const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
+// A cursor, at four letters for three bytes, and a URL whose every byte is escaped.
+const _: () = assert!(KEY_BYTES_MAX / 3 * 4 + 3 * TARGET_BYTES_MAX < ADMIN_HEAD_BYTES_MAX);
+const _: () = assert!(KEYS_PAGE_MAX <= PAGE_LOOKS_MAX);
 const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);
 const _: () = assert!(DEMO_BODY_BYTES_MAX as u64 <= DEMO_SOURCE_BYTES_MAX);

@@ -15,24 +15,40 @@ use http_body::Body as _;
 use http_body_util::LengthLimitError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::routes::{Connection, STATUS_PATH};
-use super::{Admin, AdminError, add_number, reply};
+use super::{Admin, AdminError, ErrorBody, add_number, reply};
 use crate::limits;
 use crate::purge::{Attempt, Health, Named, Progress, RequestId, Status, Wish};
 use crate::target::Mode;
 
-/// `POST /v1/files/purge`
+/// What ImageKit's clients are answered: this member, and no other.
+#[derive(Serialize, ToSchema)]
+struct Accepted {
+    #[serde(rename = "requestId")]
+    #[schema(pattern = "^[0-9a-f]{24}$", example = "30e079d067c24646a837ee70")]
+    request_id: String,
+}
+
+/// Purge a URL, as ImageKit's API does
+///
+/// The answer has exactly the member that ImageKit's has. Beside `url`, the members of a target of `POST /v1/purges`
+/// are taken.
+#[utoipa::path(
+    post, path = "/v1/files/purge", tag = "imagekit", operation_id = "imagekitPurge",
+    request_body = Members,
+    responses(
+        (status = 201, description = "The purge has taken effect and is recorded.", body = Accepted),
+        (status = 400, description = "The target can't be purged; `reason` and `help` say why.", body = ErrorBody),
+        (status = 429, description = "The month's allowance is used up, or too many wrong keys.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn purge(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    #[derive(Serialize)]
-    struct Accepted {
-        #[serde(rename = "requestId")]
-        request_id: String,
-    }
     let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
     let attempt = attempt(req.headers());
     let asked = Asked::read(&read_body(req.into_body(), admin.times.body).await?)?;
@@ -41,16 +57,33 @@ pub(super) async fn purge(
     Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
 }
 
-/// `GET /v1/files/purge/{requestId}`
+/// How far a purge is: this member, and no other.
+#[derive(Serialize, ToSchema)]
+struct HowFar {
+    #[schema(example = "Completed", pattern = "^(Pending|Completed)$")]
+    status: &'static str,
+}
+
+/// How far a purge is, as ImageKit's API says it
+///
+/// Pending while what it covers is still being removed from memory; nobody is served it in either state.
+#[utoipa::path(
+    get, path = "/v1/files/purge/{requestId}", tag = "imagekit", operation_id = "imagekitStatus",
+    params(("requestId" = String, Path, description = "What the purge was answered.", pattern = "^[0-9a-f]{24}$")),
+    responses(
+        (status = 200, description = "It is known.", body = HowFar, headers(
+            ("Freshet-Purged-Entries" = u64, description = "Responses removed, or made stale, where it is Completed."),
+            ("Freshet-Purged-Bytes" = u64, description = "Bytes of memory that they took."),
+            ("Freshet-Purged-Counts" = String, description = "`own`, or `shared` with a wider purge."),
+        )),
+        (status = 400, description = "It is not known.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn status(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    #[derive(Serialize)]
-    struct HowFar {
-        status: &'static str,
-    }
     let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
     let id = req.uri().path().strip_prefix(STATUS_PATH).and_then(RequestId::parse);
     let (status, counts) = match admin.purger.status(account, id.ok_or(AdminError::RequestUnknown)?).await {
@@ -69,26 +102,38 @@ pub(super) async fn status(
     Ok(res)
 }
 
-/// `GET /v1/debug/audit`: walks all that is stored, one walk at a time. It tells no key.
+/// What an audit found. All but `entries` and `pending` must be 0.
+#[derive(Serialize, ToSchema)]
+struct Found {
+    /// Whether all is as it must be.
+    clean: bool,
+    /// Keys stored.
+    entries: u64,
+    /// Variants that a purge should have removed.
+    purged: u64,
+    /// Variants that a soft purge should have made stale.
+    not_stale: u64,
+    /// Keys that an order of the index lacks.
+    not_indexed: u64,
+    /// Pairs of the index without an entry: what is on its way.
+    pending: u64,
+}
+
+/// Look for what a purge should have removed
+///
+/// Walks all that is stored, one walk at a time. It tells no key.
+#[utoipa::path(
+    get, path = "/v1/debug/audit", tag = "server", operation_id = "audit",
+    responses((status = 200, description = "What was found.", body = Found)),
+)]
 pub(super) async fn audit(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Found {
-        clean: bool,
-        entries: u64,
-        purged: u64,
-        not_stale: u64,
-        not_indexed: u64,
-        pending: u64,
-    }
     admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
     let _alone = admin.auditing.lock().await;
-    let cache = Arc::clone(&admin.cache);
-    let audit = tokio::task::spawn_blocking(move || cache.audit()).await.map_err(|_| AdminError::Late)?;
+    let audit = admin.walk(|admin| admin.cache.audit()).await?;
     Ok(reply(
         StatusCode::OK,
         &Found {
@@ -102,14 +147,25 @@ pub(super) async fn audit(
     ))
 }
 
-/// `GET /healthz`: the process serves, whatever else is wrong, so it is 200 always.
+/// Whether all is well.
+#[derive(Serialize, ToSchema)]
+struct HealthBody {
+    #[schema(example = "ok", pattern = "^(ok|degraded)$")]
+    status: &'static str,
+    /// What is wrong with the record of purges; purges work all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ledger: Option<&'static str>,
+}
+
+/// Whether the process serves
+///
+/// It does, whatever else is wrong, so it is 200 always.
+#[utoipa::path(
+    get, path = "/healthz", tag = "server", operation_id = "health", security(()),
+    responses((status = 200, description = "The process serves.", body = HealthBody)),
+)]
 pub(super) async fn health(State(admin): State<Arc<Admin>>) -> Response {
-    #[derive(Serialize)]
-    struct HealthBody {
-        status: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        ledger: Option<&'static str>,
-    }
     let body = match admin.purger.health() {
         Health::Durable => HealthBody { status: "ok", ledger: None },
         Health::Degraded(trouble) => HealthBody { status: "degraded", ledger: Some(trouble.as_str()) },
@@ -140,6 +196,18 @@ async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
     })
 }
 
+#[derive(Deserialize, ToSchema)]
+struct Members {
+    #[schema(value_type = Option<String>)]
+    url: Option<Value>,
+    #[schema(value_type = Option<String>)]
+    mode: Option<Value>,
+    #[schema(value_type = Option<String>)]
+    target: Option<Value>,
+    #[schema(value_type = Option<String>)]
+    tag: Option<Value>,
+}
+
 /// What the body of a purge names.
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
@@ -159,13 +227,6 @@ impl Asked {
     /// Reads a JSON object: ImageKit's member `url`, and beside it `mode`, `target` and `tag`. Other members are
     /// ignored, and their values never built.
     fn read(body: &[u8]) -> Result<Asked, AdminError> {
-        #[derive(Deserialize)]
-        struct Members {
-            url: Option<Value>,
-            mode: Option<Value>,
-            target: Option<Value>,
-            tag: Option<Value>,
-        }
         // Without this look an array of one text would do, too.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(AdminError::BodyNotJson);

@@ -11,11 +11,16 @@
 
 mod api;
 mod auth;
+mod cache;
+mod input;
+mod openapi;
+mod pages;
 mod routes;
 mod site;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -23,26 +28,35 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
+use utoipa::ToSchema;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{self, Account, Authority};
+use crate::key::Endpoints;
 use crate::limits;
 use crate::purge::{Allowance, PurgeError, Purger};
+
+use input::InputError;
 
 /// What the control plane needs.
 pub struct Admin {
     purger: Purger,
     cache: Arc<Cache>,
+    endpoints: Arc<Endpoints>,
     /// Held while the store is walked.
     auditing: Mutex<()>,
     auth: auth::Auth,
@@ -76,12 +90,23 @@ impl Admin {
     pub fn new(
         config: &config::Admin,
         accounts: &[Account],
+        endpoints: Arc<Endpoints>,
         purger: Purger,
         cache: Arc<Cache>,
         clock: Clock,
     ) -> Admin {
         let (auth, hosts) = (auth::Auth::new(accounts), config.hosts.clone());
-        Admin { purger, cache, auditing: Mutex::default(), auth, hosts, clock, times: Times::default() }
+        let (auditing, times) = (Mutex::default(), Times::default());
+        Admin { purger, cache, endpoints, auditing, auth, hosts, clock, times }
+    }
+
+    /// Does what may take a while, such as a walk over what is stored, beside the other answers.
+    async fn walk<T: Send + 'static>(
+        self: &Arc<Admin>,
+        walk: impl FnOnce(&Admin) -> T + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let admin = Arc::clone(self);
+        tokio::task::spawn_blocking(move || walk(&admin)).await.map_err(|_| AdminError::Late)
     }
 }
 
@@ -89,6 +114,7 @@ impl Admin {
 /// answers are out. The caller sets the deadline: dropping this future drops all connections.
 pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output = ()>) {
     let admin = Arc::new(admin);
+    let router = routes::router(Arc::clone(&admin));
     let drain = watch::Sender::new(false);
     let mut connections = JoinSet::new();
     let mut accepting = true;
@@ -104,7 +130,8 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output
                 accepting = true;
                 // One over the bound is closed by being dropped.
                 if connections.len() < limits::ADMIN_CONNECTIONS_MAX {
-                    connections.spawn(serve_connection(stream, peer, Arc::clone(&admin), drain.subscribe()));
+                    let (router, times) = (router.clone(), admin.times);
+                    connections.spawn(serve_connection(stream, peer, router, times, drain.subscribe()));
                 }
             }
             // The client's doing: the next one waits already.
@@ -127,19 +154,24 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
-    admin: Arc<Admin>,
+    router: Router,
+    times: Times,
     mut drain: watch::Receiver<bool>,
 ) {
     // Without an own address the client is gone already.
     let Ok(local) = stream.local_addr() else { return };
-    let times = admin.times;
-    let router = routes::router(admin, routes::Connection { peer: peer.ip(), local });
+    let connection = routes::Connection { peer: peer.ip(), local };
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut req: http::Request<Incoming>| {
+        req.extensions_mut().insert(connection);
+        router.call(req)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(times.header)
-        .max_header_size(limits::REQUEST_HEAD_BYTES_MAX)
+        .max_header_size(limits::ADMIN_HEAD_BYTES_MAX)
         .max_headers(limits::REQUEST_FIELDS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     tokio::select! {
         // Errors are the client's: a broken head, which hyper has answered, or a broken connection.
@@ -176,6 +208,12 @@ enum AdminError {
     BodyLate,
     /// The body broke off.
     BodyBroken,
+    /// A parameter or a member can't be taken.
+    Input(InputError),
+    /// No such variant is stored.
+    NotStored,
+    /// What is stored is no whole picture.
+    NotPicture,
     /// The body is no JSON object.
     BodyNotJson,
     /// The body has no `url`, or an empty one.
@@ -199,11 +237,18 @@ enum AdminError {
 }
 
 /// The body of every answer that is no success. ImageKit's clients need `message`.
-#[derive(Serialize)]
-struct ErrorBody<'text> {
-    message: &'text str,
-    help: &'text str,
-    reason: &'text str,
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorBody {
+    /// What is wrong, in a sentence.
+    message: Cow<'static, str>,
+    /// What would be right.
+    help: Cow<'static, str>,
+    /// The code of the rule that refuses.
+    reason: &'static str,
+    /// The parameter, or the member of the body, that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    at: Option<Cow<'static, str>>,
 }
 
 const URL_INVALID: &str = "The URL is not valid for cache purging.";
@@ -238,6 +283,12 @@ impl AdminError {
             AdminError::BodyLate => (Is::REQUEST_TIMEOUT, "The body of your request did not come in time.",
                 "body_late", TRY_AGAIN),
             AdminError::BodyBroken => (Is::BAD_REQUEST, "The body of your request broke off.", "body_broken", TRY_AGAIN),
+            // The rule and its sentences are the error's own; `into_response` has them.
+            AdminError::Input(error) => (Is::BAD_REQUEST, "", error.reason, ""),
+            AdminError::NotStored => (Is::NOT_FOUND, "Nothing is stored there.", "not_stored",
+                "Ask GET /v1/cache?url=… which variants there are."),
+            AdminError::NotPicture => (Is::NOT_FOUND, "What is stored there is no whole picture.", "not_picture",
+                "Only whole responses with status 200 and a type image/* are shown."),
             AdminError::BodyNotJson => (Is::BAD_REQUEST, URL_MISSING, "body_not_json", JSON_HELP),
             AdminError::UrlMissing => (Is::BAD_REQUEST, URL_MISSING, "url_missing", JSON_HELP),
             AdminError::UrlNotText => (Is::BAD_REQUEST, URL_INVALID, "url_not_text", JSON_HELP),
@@ -300,10 +351,18 @@ impl IntoResponse for AdminError {
         let mut res = match &self {
             AdminError::Purge(PurgeError::Refused(refused)) if !refused.is_empty() => {
                 let refusal = &refused[0].refusal;
-                let help = refusal.to_string();
-                reply(status, &ErrorBody { message, help: &help, reason: refusal.as_str() })
+                let help = refusal.to_string().into();
+                reply(
+                    status,
+                    &ErrorBody { message: message.into(), help, reason: refusal.as_str(), at: None },
+                )
             }
-            _ => reply(status, &ErrorBody { message, help, reason }),
+            AdminError::Input(error) => {
+                let InputError { at, reason, help } = error;
+                let message = error.message().into();
+                reply(status, &ErrorBody { message, help: help.clone(), reason, at: Some(at.clone()) })
+            }
+            _ => reply(status, &ErrorBody { message: message.into(), help: help.into(), reason, at: None }),
         };
         self.add_fields(res.headers_mut());
         res
@@ -312,13 +371,17 @@ impl IntoResponse for AdminError {
 
 /// The one form of an answer.
 fn reply(status: StatusCode, body: &impl Serialize) -> Response {
-    let json = serde_json::to_vec(body).expect("bodies are structs of strings and numbers");
+    json(status, serde_json::to_vec(body).expect("bodies are structs of strings and numbers").into())
+}
+
+/// The same with a body that is JSON already.
+fn json(status: StatusCode, body: Bytes) -> Response {
     let fields = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
-    (status, fields, json).into_response()
+    (status, fields, body).into_response()
 }
 
 /// A month's allowance that is used up: a retry can't help before its end.

@@ -49,7 +49,8 @@ async fn listen_with(
     let address = listener.local_addr().unwrap();
     let config = config::Admin { listen: address, hosts: Vec::new() };
     let cache = Cache::new(1 << 20, clock.clone());
-    let admin = Admin { times, ..Admin::new(&config, accounts, purger, cache, clock.clone()) };
+    let endpoints = Arc::new(Endpoints::new(accounts));
+    let admin = Admin { times, ..Admin::new(&config, accounts, endpoints, purger, cache, clock.clone()) };
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(serve(listener, admin, async {
         let _ = stopped.await;
@@ -264,8 +265,11 @@ async fn two_hosts_and_a_head_that_is_too_large_are_refused() {
     let twice =
         format!("GET /healthz HTTP/1.1\r\nHost: {0}\r\nHost: {0}\r\nConnection: close\r\n\r\n", here.address);
     assert_eq!(status_of(&here.send_raw(&twice).await), "400");
-    let large =
-        format!("GET /healthz HTTP/1.1\r\nHost: {}\r\nX: {}\r\n\r\n", here.address, "x".repeat(16 * 1024));
+    let large = format!(
+        "GET /healthz HTTP/1.1\r\nHost: {}\r\nX: {}\r\n\r\n",
+        here.address,
+        "x".repeat(limits::ADMIN_HEAD_BYTES_MAX)
+    );
     assert_eq!(status_of(&here.send_raw(&large).await), "431");
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -173,6 +174,24 @@ fn a_page_looks_at_a_bounded_number_of_keys_however_many_are_purged() {
 }
 
 #[test]
+fn a_variant_knows_when_it_came_beside_how_old_it_is() {
+    let stored = Stored::new();
+    let (image, came) = (key(DEMO, "p/a.jpg"), stored.clock.now());
+    let (mut lead, _) = stored.cache.fetch_alone(&image, &fields(0));
+    lead.learn(Default::default());
+    let mut fill = planned(&fields(0), false, &stored.clock);
+    fill.freshness.age_at_store = Duration::from_secs(50);
+    let (tags, body) = (Default::default(), Body::default());
+    let variant = stored.cache.variant(&lead, StatusCode::OK, &fill, tags, body, came);
+    stored.cache.commit(&lead, variant);
+    stored.clock.advance(Duration::from_secs(7));
+    let variant = stored.cache.inspect(&image).remove(0);
+    assert_eq!(variant.received(), came);
+    let times = (variant.age_at(stored.clock.now()), variant.lifetime());
+    assert_eq!(times, (Duration::from_secs(57), Duration::from_secs(60)));
+}
+
+#[test]
 fn a_soft_purge_shows_as_stale() {
     let stored = Stored::with(&["p/a.jpg"]);
     stored.purge(&Target::Url(key(DEMO, "p/a.jpg")), Mode::Stale);
@@ -189,9 +208,13 @@ fn a_key_has_all_its_variants_newest_first_with_their_bytes() {
     let variants = stored.cache.inspect(&image);
     let bodies: Vec<u64> = variants.iter().map(|variant| variant.body().bytes()).collect();
     assert_eq!(bodies, [12, 4]);
-    let listed = stored.cache.list(&under(DEMO, "p/"), None, 9).keys.remove(0);
     let weight = variants.iter().map(|variant| variant.weight() as u64).sum();
-    assert_eq!(listed, Listed { key: image, variants: 2, bytes: 16, weight });
+    variants.iter().for_each(|variant| variant.count_hit());
+    variants[0].count_hit();
+    let listed = stored.cache.list(&under(DEMO, "p/"), None, 9).keys.remove(0);
+    assert_eq!(listed, Listed { key: image, variants: 2, bytes: 16, weight, hits: 3 });
+    let selected: Vec<_> = variants.iter().flat_map(|variant| variant.selected_by()).collect();
+    assert_eq!(selected, [("accept", Some(&b"image/x1"[..])), ("accept", Some(b"image/x0"))]);
 }
 
 /// The index is told before the store: for a moment a key stands there twice.

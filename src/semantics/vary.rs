@@ -65,6 +65,11 @@ impl Selection {
         self.0.iter().all(|field| field.matches(request))
     }
 
+    /// The names in order, in lower case, each with the value that the request had.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0.iter().map(|field| (field.name.as_str(), field.value.as_deref()))
+    }
+
     /// Bytes on the heap, for the weight of an entry.
     pub fn heap_bytes(&self) -> usize {
         let values = self.0.iter().flat_map(|field| [&field.value, &field.language]).flatten();

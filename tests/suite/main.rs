@@ -19,6 +19,7 @@ mod keep_alive_race;
 mod oracle;
 mod origins;
 mod purging;
+mod reading;
 mod rfc_mode;
 mod routes;
 mod slow_clients;
