@@ -67,6 +67,8 @@ pub const SELECTION_BYTES_MAX: usize = 4 * 1024;
 pub const TAGS_MAX: usize = 128;
 /// Longest name of a tag, in bytes.
 pub const TAG_BYTES_MAX: usize = 256;
+/// Longest name of a named transformation, in bytes.
+pub const TRANSFORMATION_BYTES_MAX: usize = 256;
 /// Ranges that one request may ask for; with more, the whole is sent (RFC 9110 §14.2).
 pub const RANGES_MAX: usize = 16;
 /// Sets of field names that stored responses share; a response with another one keeps its own.
@@ -75,6 +77,10 @@ pub const SHAPES_MAX: usize = 1024;
 pub const FENCES_MAX: usize = 100;
 /// Fences remembered after they have retired, for audits of the store.
 pub const FENCES_REMEMBERED: usize = 1024;
+/// Variants that one purge can name as the hottest of what it removed.
+pub const HOTTEST_MAX: usize = 1000;
+/// Bytes of their keys and fields.
+pub const HOTTEST_BYTES_MAX: usize = 1024 * 1024;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;
 /// Keys that one page of a list looks at; beyond it the page ends early and says where to go on.

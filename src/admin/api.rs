@@ -254,11 +254,11 @@ impl Asked {
         Ok(Asked { kind, text, mode })
     }
 
-    fn wish(&self) -> Wish<'_> {
+    fn wish(self) -> Wish {
         let named = match self.kind {
-            Kind::Url => Named::Url(&self.text),
-            Kind::Asset => Named::Asset(&self.text),
-            Kind::Tag => Named::Tag(&self.text),
+            Kind::Url => Named::Url(self.text),
+            Kind::Asset => Named::Asset(self.text),
+            Kind::Tag => Named::Tag(self.text),
         };
         Wish { named, mode: self.mode }
     }

@@ -6,25 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::fence::{Epoch, Fences, OnSwept, Swept};
+use super::model;
 use super::snapshot::Verdict;
 use super::span::{Span, Subject};
-use crate::key::{Endpoints, Key, examples};
+use crate::key::{Key, examples};
 use crate::limits::FENCES_MAX;
 use crate::target::{Mode, Tag, Tags, Target};
 
 const ACCOUNT: &str = "demo";
 
-/// What a purge by the account `demo` names: `asset …`, `tag …`, `everything`, a path, or one that ends in `*`.
-/// Paths here are long enough to be eligible.
+/// What a purge by the account `demo` names. Paths here are long enough to be eligible.
 fn target(text: &str) -> Target {
-    let endpoints = Endpoints::new(&examples::accounts());
-    let url = |path| format!("http://img.test/demo/{path}");
-    match text.split_once(' ') {
-        Some(("asset", path)) => Target::parse_asset(&url(path), examples::DEMO, &endpoints).unwrap(),
-        Some(("tag", name)) => Target::Tag(Tag::new(ACCOUNT, name).unwrap()),
-        _ if text == "everything" => Target::Everything,
-        _ => Target::parse(&url(text), examples::DEMO, &endpoints).unwrap(),
-    }
+    model::target(examples::DEMO, text)
 }
 
 fn key(path: &str) -> Key {
@@ -216,8 +209,8 @@ fn wider_newer_fence_absorbs_and_answers_for_the_absorbed() {
     let told = Arc::new(AtomicUsize::new(0));
     let caller = |expected: Swept| -> OnSwept {
         let told = told.clone();
-        Box::new(move |swept| {
-            assert_eq!(swept, expected);
+        Box::new(move |removed| {
+            assert_eq!(removed.swept, expected);
             told.fetch_add(1, Ordering::SeqCst);
         })
     };
@@ -247,8 +240,8 @@ fn figures_of_an_interrupted_sweep_are_the_absorbers() {
     let interrupted = fences.ready_sweep().unwrap().number;
     let told = Arc::new(AtomicUsize::new(0));
     let heard = told.clone();
-    let on_swept: OnSwept = Box::new(move |swept| {
-        assert_eq!(swept, Swept { entries: 8, bytes: 80, shared: true });
+    let on_swept: OnSwept = Box::new(move |removed| {
+        assert_eq!(removed.swept, Swept { entries: 8, bytes: 80, shared: true });
         heard.fetch_add(1, Ordering::SeqCst);
     });
     purge(&fences, Mode::Delete, "p/q/*", on_swept);

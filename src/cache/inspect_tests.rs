@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::key::examples::{DEMO, RAW};
 use crate::key::{Endpoints, Key, KeyPrefix, examples};
 use crate::limits::{PAGE_LOOKS_MAX, SWEEP_SLICE_KEYS};
-use crate::target::{AssetName, Mode, Target};
+use crate::target::{AssetName, Mode, Target, Transformation};
 
 struct Stored {
     cache: Arc<Cache>,
@@ -235,15 +235,19 @@ fn a_key_that_is_being_written_is_listed_once_as_it_will_be() {
 /// For every target: what a survey counts is what the sweep of a purge then removes.
 #[test]
 fn a_survey_is_what_a_purge_then_does() {
-    let image = key(DEMO, "p/a.jpg");
+    let (image, endpoints) = (key(DEMO, "p/a.jpg"), Endpoints::new(&examples::accounts()));
     for (named, expected, keys) in [
         (Target::Url(image.clone()), 2, 1),
         (target(DEMO, "p/a.jpg*"), 4, 2),
         (Target::Asset(AssetName::of(&image)), 5, 2),
         (Target::Tag(tags(&image, &["summer"]).as_slice()[0].clone()), 2, 2),
-        (Target::Everything, 7, 2),
+        (Target::parse_folder("http://img.test/demo/p", DEMO, &endpoints).unwrap(), 7, 2),
+        (Target::parse_pattern("http://img.test/demo/p/*/a.jpg", DEMO, &endpoints).unwrap(), 2, 2),
+        (Target::Transformation(Transformation::new("demo", "hero").unwrap()), 1, 1),
+        (Target::Everything, 8, 2),
     ] {
         let stored = Stored::with(&IMAGES);
+        stored.fill(&key(DEMO, "p/tr:n-hero/b.jpg"));
         stored.fill_with(&image, &fields(1), &["summer"], "more");
         stored.fill_with(&key(DEMO, "q/a.jpg"), &fields(0), &["summer"], "other");
         let survey = stored.cache.survey(&named, 2, || true);
@@ -253,7 +257,7 @@ fn a_survey_is_what_a_purge_then_does() {
 
         let freed = Arc::new(parking_lot::Mutex::new(None));
         let told = freed.clone();
-        stored.cache.purge(&named, Mode::Delete, Box::new(move |swept| *told.lock() = Some(swept)));
+        stored.cache.purge(&named, Mode::Delete, Box::new(move |swept| *told.lock() = Some(swept.swept)));
         assert_eq!(stored.cache.survey(&named, 9, || true), Survey { complete: true, ..Survey::default() });
         let Job::Sweep(sweep) = stored.cache.fences().next_job() else { panic!("a sweep waits") };
         stored.cache.work(&sweep);

@@ -78,7 +78,7 @@ use crate::key::{Endpoints, Key, examples};
 use crate::limits::{FENCES_MAX, PASS_MARKER_TIME, VARIANTS_MAX};
 use crate::semantics::policy::Policy;
 use crate::semantics::{self, RequestFacts};
-use crate::target::{AssetName, Mode, Tag, Tags, Target};
+use crate::target::{AssetName, Mode, Tag, Tags, Target, Transformation};
 
 /// Sequences of a normal run.
 const SEQUENCES: u64 = 300;
@@ -110,11 +110,22 @@ impl Random {
     }
 }
 
-/// What a purge by the account with this index names: paths are below its endpoint.
-pub fn target(account: usize, path: &str) -> Target {
+/// What a purge by the account with this index names: a path below its endpoint, which may end in `*`; `everything`;
+/// or the word for a kind, and a path or a name.
+pub fn target(account: usize, text: &str) -> Target {
     let accounts = examples::accounts();
-    let url = format!("http://img.test/{}/{path}", accounts[account].id);
-    Target::parse(&url, account, &Endpoints::new(&accounts)).unwrap()
+    let (endpoints, id) = (Endpoints::new(&accounts), &accounts[account].id);
+    let url = |path| format!("http://img.test/{id}/{path}");
+    match text.split_once(' ') {
+        Some(("asset", path)) => Target::parse_asset(&url(path), account, &endpoints).unwrap(),
+        Some(("folder", path)) => Target::parse_folder(&url(path), account, &endpoints).unwrap(),
+        Some(("pattern", path)) => Target::parse_pattern(&url(path), account, &endpoints).unwrap(),
+        Some(("tag", name)) => Target::Tag(Tag::new(id, name).unwrap()),
+        Some(("transformation", name)) => Target::Transformation(Transformation::new(id, name).unwrap()),
+        Some((kind, _)) => panic!("{kind} is no kind"),
+        None if text == "everything" => Target::Everything,
+        None => Target::parse(&url(text), account, &endpoints).unwrap(),
+    }
 }
 
 /// A key of that account.

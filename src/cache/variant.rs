@@ -258,6 +258,11 @@ impl Variant {
         }
     }
 
+    /// The fields of a request that it answers: those that select it.
+    pub fn selecting_fields(&self) -> HeaderMap {
+        self.rare.as_ref().map_or_else(HeaderMap::new, |rare| rare.selection.fields())
+    }
+
     /// What it may be purged by, beside its key.
     pub fn tags(&self) -> &Tags {
         self.rare.as_ref().map_or(Tags::NONE, |rare| &rare.tags)
@@ -292,7 +297,7 @@ impl Variant {
     /// The request fields that select it, by name in lower case, with the values that they must have; nothing
     /// where the field must not be there.
     pub fn selected_by(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.rare.iter().flat_map(|rare| rare.selection.fields())
+        self.rare.iter().flat_map(|rare| rare.selection.values())
     }
 
     /// How long it is fresh and may be used stale, counted from the age 0. A soft purge ends the lifetime now.

@@ -160,7 +160,9 @@ impl Purger {
         clock: Clock,
     ) -> Result<Purger, LedgerError> {
         let medium = ledger.path.clone().map_or(Medium::Memory, Medium::File);
-        let publish: Publish = Box::new(move |target, mode, on_swept| cache.purge(target, mode, on_swept));
+        let publish: Publish = Box::new(move |target, mode, on_swept| {
+            cache.purge(target, mode, Box::new(move |removed| on_swept(removed.swept)));
+        });
         Purger::with(accounts, endpoints, publish, clock.clone(), |clock| {
             Ledger::open(medium, ledger.keep, Bounds::default(), clock)
         })
@@ -196,7 +198,7 @@ impl Purger {
     pub async fn submit(
         &self,
         account: usize,
-        wishes: &[Wish<'_>],
+        wishes: &[Wish],
         attempt: Attempt,
     ) -> Result<Accepted, PurgeError> {
         let targets = self.0.parse(account, wishes)?;
@@ -206,7 +208,7 @@ impl Purger {
         }
         // Leaving here leaves nothing behind.
         let place = self.0.ledger.place().await.ok_or(PurgeError::Unavailable)?;
-        let wanted = wishes.iter().copied().zip(targets).zip(fresh_ids);
+        let wanted = wishes.iter().zip(targets).zip(fresh_ids);
         let (ids, recorded, unanswered) = self.0.begin(account, wanted, attempt, place)?;
         // Leaving here leaves the whole purge, and `unanswered` ends the time in which it may be shared.
         let recorded = recorded.await;
@@ -257,7 +259,7 @@ type Begun = (Vec<RequestId>, tokio::sync::oneshot::Receiver<()>, Unanswered);
 
 impl Shared {
     /// All or nothing: every URL is judged, so that a list is mended in one go.
-    fn parse(&self, account: usize, wishes: &[Wish<'_>]) -> Result<Vec<Target>, PurgeError> {
+    fn parse(&self, account: usize, wishes: &[Wish]) -> Result<Vec<Target>, PurgeError> {
         if wishes.is_empty() {
             return Err(PurgeError::NoUrls);
         }
@@ -279,7 +281,7 @@ impl Shared {
     fn begin<'wish>(
         self: &Arc<Self>,
         account: usize,
-        wanted: impl Iterator<Item = ((Wish<'wish>, Target), RequestId)>,
+        wanted: impl Iterator<Item = ((&'wish Wish, Target), RequestId)>,
         attempt: Attempt,
         place: Place,
     ) -> Result<Begun, PurgeError> {
@@ -367,7 +369,7 @@ fn described(target: &Target, mode: Mode) -> String {
 }
 
 struct Wanted<'wish> {
-    wish: Wish<'wish>,
+    wish: &'wish Wish,
     target: Target,
     id: RequestId,
     /// Not a retry: it is recorded and charged.

@@ -99,8 +99,8 @@ fn in_memory(fences: &Fences, limit: Option<u64>) -> (Purger, Clock) {
     (purger_in_memory(&[account("demo", limit), account("other", limit)], fences, &clock), clock)
 }
 
-fn wishes<'a>(urls: &[&'a str]) -> Vec<Wish<'a>> {
-    urls.iter().map(|url| Wish::url(url)).collect()
+fn wishes(urls: &[&str]) -> Vec<Wish> {
+    urls.iter().map(|url| Wish::url(*url)).collect()
 }
 
 async fn submit_one(purger: &Purger, url: &str) -> RequestId {

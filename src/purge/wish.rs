@@ -1,60 +1,127 @@
 //! What a caller wants purged, in the words that it used. Values alone.
+//!
+//! Whether the caller may name it is judged elsewhere; that what is wide was confirmed is judged here.
 
-use std::borrow::Cow;
+use crate::config::Authority;
+use crate::key::{Endpoints, KeyError};
+use crate::target::{Mode, Refusal, Tag, Target, Transformation};
 
-use crate::key::Endpoints;
-use crate::target::{Mode, Refusal, Tag, Target};
+/// What confirms a purge of all that is stored.
+const EVERYTHING: &str = "everything";
 
-/// One thing to be purged: one request, one row, one charge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish<'a> {
+/// One thing to be purged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wish {
     /// What is named.
-    pub named: Named<'a>,
+    pub named: Named,
     /// What becomes of it.
     pub mode: Mode,
 }
 
 /// How something is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named<'a> {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Named {
     /// By its URL, or by the beginning of its URL and a `*`.
-    Url(&'a str),
+    Url(String),
+    /// By the beginning of its URL and a `*`.
+    Prefix(String),
     /// By the URL of any of its transformations: all of them are meant.
-    Asset(&'a str),
+    Asset(String),
+    /// By the URL of the folder that it lies below.
+    Folder(String),
     /// By a tag that its origin gave it.
-    Tag(&'a str),
+    Tag(String),
+    /// By the named transformation that made it.
+    Transformation(String),
+    /// By its URL with `*` in it.
+    Pattern(String),
+    /// By a host that its account has an endpoint on.
+    Host {
+        /// With its port, if it is another than the scheme's.
+        host: String,
+        /// The same text once more; nothing where it was left out.
+        confirm: Option<String>,
+    },
+    /// All that is stored, of all accounts.
+    Everything {
+        /// The text `everything`; nothing where it was left out.
+        confirm: Option<String>,
+    },
 }
 
-impl<'a> Wish<'a> {
-    /// That what the URL names is removed.
-    pub fn url(url: &'a str) -> Wish<'a> {
-        Wish { named: Named::Url(url), mode: Mode::Delete }
-    }
-
-    /// The URL or the tag, as it was given.
-    pub fn text(&self) -> &'a str {
-        match self.named {
-            Named::Url(text) | Named::Asset(text) | Named::Tag(text) => text,
-        }
-    }
-
-    /// The same wish has the same one: the text itself for a URL that is removed, which most wishes are.
-    pub(super) fn identity(&self) -> Cow<'a, str> {
-        let kind = match self.named {
-            Named::Url(url) if self.mode == Mode::Delete => return Cow::Borrowed(url),
+impl Named {
+    /// The word for the kind, in calls, answers and records.
+    pub fn kind(&self) -> &'static str {
+        match self {
             Named::Url(_) => "url",
+            Named::Prefix(_) => "prefix",
             Named::Asset(_) => "asset",
+            Named::Folder(_) => "folder",
             Named::Tag(_) => "tag",
-        };
-        Cow::Owned(format!("{} {kind} {}", self.mode.as_str(), self.text()))
-    }
-
-    /// What it comes to, for the account with this index.
-    pub(super) fn target(&self, account: usize, id: &str, endpoints: &Endpoints) -> Result<Target, Refusal> {
-        match self.named {
-            Named::Url(url) => Target::parse(url, account, endpoints),
-            Named::Asset(url) => Target::parse_asset(url, account, endpoints),
-            Named::Tag(name) => Tag::new(id, name).map(Target::Tag).map_err(Refusal::Tag),
+            Named::Transformation(_) => "transformation",
+            Named::Pattern(_) => "pattern",
+            Named::Host { .. } => "host",
+            Named::Everything { .. } => EVERYTHING,
         }
     }
+
+    /// The text that names it, as it was given.
+    pub fn text(&self) -> &str {
+        match self {
+            Named::Url(text)
+            | Named::Prefix(text)
+            | Named::Asset(text)
+            | Named::Folder(text)
+            | Named::Tag(text)
+            | Named::Transformation(text)
+            | Named::Pattern(text)
+            | Named::Host { host: text, .. } => text,
+            Named::Everything { .. } => EVERYTHING,
+        }
+    }
+}
+
+impl Wish {
+    /// That what the URL names is removed.
+    pub fn url(url: impl Into<String>) -> Wish {
+        Wish { named: Named::Url(url.into()), mode: Mode::Delete }
+    }
+
+    /// The text that names it, as it was given.
+    pub fn text(&self) -> &str {
+        self.named.text()
+    }
+
+    /// The same wish has the same one.
+    pub(super) fn identity(&self) -> String {
+        format!("{} {} {}", self.mode.as_str(), self.named.kind(), self.text())
+    }
+
+    /// What it comes to, for the account with this index and id; a host and everything come to the same for all.
+    pub fn target(&self, account: usize, id: &str, endpoints: &Endpoints) -> Result<Target, Refusal> {
+        match &self.named {
+            Named::Url(url) => Target::parse(url, account, endpoints),
+            Named::Prefix(url) => Target::parse_prefix(url, account, endpoints),
+            Named::Asset(url) => Target::parse_asset(url, account, endpoints),
+            Named::Folder(url) => Target::parse_folder(url, account, endpoints),
+            Named::Tag(name) => Tag::new(id, name).map(Target::Tag).map_err(Refusal::Tag),
+            Named::Transformation(name) => {
+                Transformation::new(id, name).map(Target::Transformation).map_err(Refusal::Transformation)
+            }
+            Named::Pattern(url) => Target::parse_pattern(url, account, endpoints),
+            Named::Host { host, confirm } => {
+                let parsed =
+                    Authority::parse(host).map_err(|error| Refusal::Url(KeyError::Authority(error)))?;
+                let target = Target::host(&parsed, endpoints).ok_or(Refusal::HostUnknown)?;
+                confirmed(host, confirm.as_deref()).map(|()| target)
+            }
+            Named::Everything { confirm } => {
+                confirmed(EVERYTHING, confirm.as_deref()).map(|()| Target::Everything)
+            }
+        }
+    }
+}
+
+fn confirmed(text: &str, confirm: Option<&str>) -> Result<(), Refusal> {
+    if confirm == Some(text) { Ok(()) } else { Err(Refusal::ConfirmMissing { expected: text.into() }) }
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::list;
 use super::policy::Policy;
@@ -65,8 +65,17 @@ impl Selection {
         self.0.iter().all(|field| field.matches(request))
     }
 
+    /// The fields of a request that it matches, and nothing else.
+    pub fn fields(&self) -> HeaderMap {
+        let named = self.0.iter().filter_map(|field| {
+            // Made of a request's own value, less blanks, case or order: it can be sent again.
+            Some((field.name.clone(), HeaderValue::from_bytes(field.value.as_ref()?).ok()?))
+        });
+        named.collect()
+    }
+
     /// The names in order, in lower case, each with the value that the request had.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+    pub fn values(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         self.0.iter().map(|field| (field.name.as_str(), field.value.as_deref()))
     }
 
@@ -200,7 +209,6 @@ fn preference(member: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

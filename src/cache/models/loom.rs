@@ -31,6 +31,8 @@ mod checker {
 
 #[path = "../fence.rs"]
 mod fence;
+#[path = "../hottest.rs"]
+mod hottest;
 #[path = "../snapshot.rs"]
 mod snapshot;
 #[path = "../span.rs"]
@@ -159,7 +161,7 @@ impl World {
     fn purge(&self, mode: Mode, target: &Target) {
         let version = self.version.fetch_add(1, Ordering::Relaxed) + 1;
         let told = self.told.clone();
-        let on_swept = Box::new(move |_: Swept| {
+        let on_swept = Box::new(move |_: fence::Removed| {
             told.fetch_add(1, Ordering::Relaxed);
         });
         self.purges.fetch_add(1, Ordering::Relaxed);
