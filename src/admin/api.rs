@@ -13,15 +13,14 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 use http_body_util::LengthLimitError;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::grammar::{Asked, ImagekitBody};
 use super::routes::{Connection, STATUS_PATH};
 use super::{Admin, AdminError, ErrorBody, add_number, reply};
 use crate::limits;
-use crate::purge::{Attempt, Health, Named, Progress, RequestId, Status, Wish};
-use crate::target::Mode;
+use crate::purge::{Attempt, Health, Progress, RequestId, Status};
 
 /// What ImageKit's clients are answered: this member, and no other.
 #[derive(Serialize, ToSchema)]
@@ -37,7 +36,7 @@ struct Accepted {
 /// are taken.
 #[utoipa::path(
     post, path = "/v1/files/purge", tag = "imagekit", operation_id = "imagekitPurge",
-    request_body = Members,
+    request_body = ImagekitBody,
     responses(
         (status = 201, description = "The purge has taken effect and is recorded.", body = Accepted),
         (status = 400, description = "The target can't be purged; `reason` and `help` say why.", body = ErrorBody),
@@ -51,8 +50,8 @@ pub(super) async fn purge(
 ) -> Result<Response, AdminError> {
     let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
     let attempt = attempt(req.headers());
-    let asked = Asked::read(&read_body(req.into_body(), admin.times.body).await?)?;
-    let accepted = admin.purger.submit(account, &[asked.wish()], attempt).await.map_err(AdminError::Purge)?;
+    let asked = Asked::one(&read_body(req.into_body(), admin.times.body).await?)?;
+    let accepted = admin.purger.submit(account, &asked.wishes, attempt).await.map_err(AdminError::Purge)?;
     let [id] = accepted.ids[..] else { unreachable!("one URL is one request: `Purger::submit`") };
     Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
 }
@@ -196,137 +195,9 @@ async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
     })
 }
 
-#[derive(Deserialize, ToSchema)]
-struct Members {
-    #[schema(value_type = Option<String>)]
-    url: Option<Value>,
-    #[schema(value_type = Option<String>)]
-    mode: Option<Value>,
-    #[schema(value_type = Option<String>)]
-    target: Option<Value>,
-    #[schema(value_type = Option<String>)]
-    tag: Option<Value>,
-}
-
-/// What the body of a purge names.
-#[derive(Debug, PartialEq, Eq)]
-struct Asked {
-    kind: Kind,
-    text: String,
-    mode: Mode,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Url,
-    Asset,
-    Tag,
-}
-
-impl Asked {
-    /// Reads a JSON object: ImageKit's member `url`, and beside it `mode`, `target` and `tag`. Other members are
-    /// ignored, and their values never built.
-    fn read(body: &[u8]) -> Result<Asked, AdminError> {
-        // Without this look an array of one text would do, too.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(AdminError::BodyNotJson);
-        }
-        let members: Members = serde_json::from_slice(body).map_err(|_| AdminError::BodyNotJson)?;
-        let kind = match members.target.as_ref().map(Value::as_str) {
-            None | Some(Some("url")) => Kind::Url,
-            Some(Some("asset")) => Kind::Asset,
-            Some(Some("tag")) => Kind::Tag,
-            Some(_) => return Err(AdminError::TargetUnknown),
-        };
-        let text = match (kind, members.url, members.tag) {
-            (Kind::Tag, _, Some(Value::String(tag))) => tag,
-            (Kind::Tag, ..) => return Err(AdminError::TagMissing),
-            (_, None, _) => return Err(AdminError::UrlMissing),
-            (_, Some(Value::String(url)), _) if url.is_empty() => return Err(AdminError::UrlMissing),
-            (_, Some(Value::String(url)), _) => url,
-            (_, Some(_), _) => return Err(AdminError::UrlNotText),
-        };
-        let mode = match members.mode.as_ref().map(Value::as_str) {
-            None | Some(Some("delete")) => Mode::Delete,
-            Some(Some("stale" | "soft")) => Mode::Stale,
-            Some(_) => return Err(AdminError::ModeUnknown),
-        };
-        Ok(Asked { kind, text, mode })
-    }
-
-    fn wish(self) -> Wish {
-        let named = match self.kind {
-            Kind::Url => Named::Url(self.text),
-            Kind::Asset => Named::Asset(self.text),
-            Kind::Tag => Named::Tag(self.text),
-        };
-        Wish { named, mode: self.mode }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_body_is_an_object_with_a_url() {
-        #[rustfmt::skip]
-        let table: [(&str, Result<&str, &str>); 17] = [
-            // body                                              outcome
-            (r#"{"url": "https://a.test/x"}"#,                   Ok("https://a.test/x")),
-            (r#" {"more":{"a":[1]},"url":"x","urls":["y"]} "#,   Ok("x")),
-            (r#"{"url": "\u00e9\/"}"#,                           Ok("é/")),
-            (r#"{"url": ""}"#,                                   Err("url_missing")),
-            (r#"{"url": null}"#,                                 Err("url_missing")),
-            (r#"{"URL": "x"}"#,                                  Err("url_missing")),
-            (r#"{}"#,                                            Err("url_missing")),
-            (r#"{"url": 7}"#,                                    Err("url_not_text")),
-            (r#"{"url": ["x"]}"#,                                Err("url_not_text")),
-            (r#"{"url": {"url": "x"}}"#,                         Err("url_not_text")),
-            (r#"["x"]"#,                                         Err("body_not_json")),
-            (r#""x""#,                                           Err("body_not_json")),
-            (r#"{"url": "x"} {}"#,                               Err("body_not_json")),
-            (r#"{"url": "x", "url": "y"}"#,                      Err("body_not_json")),
-            (r#"{"url": "x""#,                                   Err("body_not_json")),
-            ("url=x",                                            Err("body_not_json")),
-            ("",                                                 Err("body_not_json")),
-        ];
-        for (body, expected) in table {
-            let outcome =
-                Asked::read(body.as_bytes()).map(|asked| asked.text).map_err(|error| error.parts().2);
-            assert_eq!(outcome.as_deref().map_err(|reason| *reason), expected, "{body}");
-        }
-        assert!(Asked::read(&[b"{\"url\":", "[".repeat(100_000).as_bytes()].concat()).is_err());
-        assert!(Asked::read(b"{\"url\": \"\xff\"}").is_err());
-    }
-
-    #[test]
-    fn further_members_say_what_is_meant_and_what_becomes_of_it() {
-        type Read<'a> = Result<(Kind, &'a str, Mode), &'a str>;
-        #[rustfmt::skip]
-        let table: [(&str, Read<'_>); 13] = [
-            // members                              outcome
-            (r#""url": "x""#,                        Ok((Kind::Url, "x", Mode::Delete))),
-            (r#""url": "x", "mode": "delete""#,      Ok((Kind::Url, "x", Mode::Delete))),
-            (r#""url": "x", "mode": "stale""#,       Ok((Kind::Url, "x", Mode::Stale))),
-            (r#""url": "x", "mode": "soft""#,        Ok((Kind::Url, "x", Mode::Stale))),
-            (r#""url": "x", "mode": "Stale""#,       Err("mode_unknown")),
-            (r#""url": "x", "mode": 1"#,             Err("mode_unknown")),
-            (r#""url": "x", "target": "url""#,       Ok((Kind::Url, "x", Mode::Delete))),
-            (r#""url": "x", "target": "asset""#,     Ok((Kind::Asset, "x", Mode::Delete))),
-            (r#""url": "x", "target": "folder""#,    Err("target_unknown")),
-            (r#""url": "x", "target": ["asset"]"#,   Err("target_unknown")),
-            (r#""target": "asset""#,                 Err("url_missing")),
-            (r#""target": "tag", "tag": "t""#,       Ok((Kind::Tag, "t", Mode::Delete))),
-            (r#""target": "tag", "url": "x""#,       Err("tag_missing")),
-        ];
-        for (members, expected) in table {
-            let outcome = Asked::read(format!("{{{members}}}").as_bytes());
-            let outcome = outcome.map_err(|error| error.parts().2);
-            let outcome = outcome.as_ref().map(|asked| (asked.kind, &*asked.text, asked.mode));
-            assert_eq!(outcome.map_err(|reason| *reason), expected, "{members}");
-        }
-    }
 
     #[test]
     fn a_retry_is_what_the_client_counts_as_one() {

@@ -18,6 +18,8 @@ pub(super) struct InputError {
     pub reason: &'static str,
     /// What would be right.
     pub help: Cow<'static, str>,
+    /// What is wrong, in a sentence of its own.
+    said: Option<&'static str>,
 }
 
 impl InputError {
@@ -26,12 +28,21 @@ impl InputError {
         reason: &'static str,
         help: impl Into<Cow<'static, str>>,
     ) -> InputError {
-        InputError { at: at.into(), reason, help: help.into() }
+        InputError { at: at.into(), reason, help: help.into(), said: None }
     }
 
-    /// One sentence that says what is wrong.
-    pub(super) fn message(&self) -> String {
-        format!("Your request can't be taken as it is: see `{}`.", self.at)
+    /// The same with another sentence.
+    pub(super) fn saying(self, message: &'static str) -> InputError {
+        InputError { said: Some(message), ..self }
+    }
+
+    /// What is wrong, in a sentence.
+    pub(super) fn message(&self) -> Cow<'static, str> {
+        match self.said {
+            Some(message) => message.into(),
+            None if self.at.is_empty() => "The body of your request is no JSON object.".into(),
+            None => format!("Your request can't be taken as it is: see `{}`.", self.at).into(),
+        }
     }
 }
 

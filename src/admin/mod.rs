@@ -12,6 +12,7 @@
 mod api;
 mod auth;
 mod cache;
+mod grammar;
 mod input;
 mod openapi;
 mod pages;
@@ -214,18 +215,6 @@ enum AdminError {
     NotStored,
     /// What is stored is no whole picture.
     NotPicture,
-    /// The body is no JSON object.
-    BodyNotJson,
-    /// The body has no `url`, or an empty one.
-    UrlMissing,
-    /// `url` is no string.
-    UrlNotText,
-    /// `mode` is none that there is.
-    ModeUnknown,
-    /// `target` is none that there is.
-    TargetUnknown,
-    /// `target` is a tag, and there is no `tag`.
-    TagMissing,
     /// The purge did not take place.
     Purge(PurgeError),
     /// The account has no such request.
@@ -259,7 +248,6 @@ impl AdminError {
     /// Status, message, rule and help. The messages of ImageKit's contract are kept to the letter.
     fn parts(&self) -> (StatusCode, &'static str, &'static str, &'static str) {
         use StatusCode as Is;
-        const JSON_HELP: &str = "Send a JSON object: {\"url\": \"https://…\"}.";
         #[rustfmt::skip]
         let parts = match self {
             AdminError::HostInvalid => (Is::BAD_REQUEST, "Your request is missing a valid Host.", "host_invalid",
@@ -289,15 +277,6 @@ impl AdminError {
                 "Ask GET /v1/cache?url=… which variants there are."),
             AdminError::NotPicture => (Is::NOT_FOUND, "What is stored there is no whole picture.", "not_picture",
                 "Only whole responses with status 200 and a type image/* are shown."),
-            AdminError::BodyNotJson => (Is::BAD_REQUEST, URL_MISSING, "body_not_json", JSON_HELP),
-            AdminError::UrlMissing => (Is::BAD_REQUEST, URL_MISSING, "url_missing", JSON_HELP),
-            AdminError::UrlNotText => (Is::BAD_REQUEST, URL_INVALID, "url_not_text", JSON_HELP),
-            AdminError::ModeUnknown => (Is::BAD_REQUEST, "The mode of your request is unknown.", "mode_unknown",
-                "mode is \"delete\" (what happens without it) or \"stale\"."),
-            AdminError::TargetUnknown => (Is::BAD_REQUEST, "The target of your request is unknown.", "target_unknown",
-                "target is \"url\" (what happens without it), \"asset\" or \"tag\"."),
-            AdminError::TagMissing => (Is::BAD_REQUEST, "Your request is missing a tag.", "tag_missing",
-                "Name it in the member tag: {\"target\": \"tag\", \"tag\": \"…\"}."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",
@@ -333,7 +312,7 @@ impl AdminError {
 fn purge_parts(error: &PurgeError) -> (StatusCode, &'static str, &'static str, &'static str) {
     use StatusCode as Is;
     match error {
-        PurgeError::NoUrls => AdminError::UrlMissing.parts(),
+        PurgeError::NoUrls => (Is::BAD_REQUEST, URL_MISSING, "url_missing", "Name one URL at least."),
         PurgeError::TooManyUrls => (Is::BAD_REQUEST, URL_INVALID, "too_many_urls", "Send fewer URLs at once."),
         // The rule and its sentence are the refusal's own; `into_response` has them.
         PurgeError::Refused(_) => (Is::BAD_REQUEST, URL_INVALID, "url_refused", ""),
@@ -358,9 +337,9 @@ impl IntoResponse for AdminError {
                 )
             }
             AdminError::Input(error) => {
-                let InputError { at, reason, help } = error;
-                let message = error.message().into();
-                reply(status, &ErrorBody { message, help: help.clone(), reason, at: Some(at.clone()) })
+                let InputError { at, reason, help, .. } = error;
+                let at = Some(at.clone()).filter(|at| !at.is_empty());
+                reply(status, &ErrorBody { message: error.message(), help: help.clone(), reason, at })
             }
             _ => reply(status, &ErrorBody { message: message.into(), help: help.into(), reason, at: None }),
         };
