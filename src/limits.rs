@@ -98,6 +98,12 @@ pub const ACCOUNT_ID_BYTES_MAX: usize = 64;
 pub const ACCOUNTS_MAX: usize = 10_000;
 /// Shortest private key in bits where a listener is not on loopback.
 pub const PRIVATE_KEY_BITS_MIN: usize = 128;
+/// Keys with scopes of their own in a config.
+pub const KEYS_MAX: usize = 1000;
+/// Longest name of a key, in bytes.
+pub const KEY_NAME_BYTES_MAX: usize = 64;
+/// URLs that one key may be bound to.
+pub const KEY_URLS_MAX: usize = 32;
 
 /// Connections that the admin listener holds at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 256;
@@ -125,6 +131,14 @@ pub const ADMIN_HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const KEYS_PAGE: usize = 100;
 /// Most keys on one page of a list.
 pub const KEYS_PAGE_MAX: usize = 1000;
+/// Sessions of browsers at once; one more ends the one that has been idle for longest.
+pub const SESSIONS_MAX: usize = 4096;
+/// Of them, those that were begun with one key.
+pub const SESSIONS_OF_KEY_MAX: usize = 64;
+/// How long a session may be idle.
+pub const SESSION_IDLE_TIME: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long a session may last, used or not.
+pub const SESSION_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// URLs in one purge request.
 pub const PURGE_URLS_MAX: usize = 100;
 /// Purges that wait for a disk that takes no writes; beyond it the oldest history leaves, charges never.
@@ -179,6 +193,8 @@ const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
 const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
+const _: () = assert!(SESSIONS_OF_KEY_MAX < SESSIONS_MAX);
+const _: () = assert!(SESSION_IDLE_TIME.as_secs() < SESSION_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
 // A cursor, at four letters for three bytes, and a URL whose every byte is escaped.
 const _: () = assert!(KEY_BYTES_MAX / 3 * 4 + 3 * TARGET_BYTES_MAX < ADMIN_HEAD_BYTES_MAX);

@@ -3,8 +3,9 @@
 //! A URL names itself; a `*` as its last character makes it a plain prefix, with no segment boundary, which
 //! `wildcard.rs` may refuse as too wide; in a pattern every `*` is a wildcard, which `pattern.rs` judges. `%2A` is a
 //! character like others. `tag.rs` has the names that origins give their responses, `transformation.rs` those that
-//! transformations have. No locks; O(length).
+//! transformations have, `bound.rs` folders that a purge may have to lie in. No locks; O(length).
 
+mod bound;
 mod pattern;
 mod refusal;
 mod tag;
@@ -13,6 +14,7 @@ mod tests;
 mod transformation;
 mod wildcard;
 
+pub use bound::Bound;
 pub use refusal::Refusal;
 pub use tag::{Tag, TagError, Tags};
 pub use transformation::{Transformation, TransformationError};

@@ -17,8 +17,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::grammar::{Asked, ImagekitBody};
+use super::input::Parameters;
 use super::routes::{Connection, STATUS_PATH};
 use super::{Admin, AdminError, ErrorBody, add_number, reply};
+use crate::config::Scope;
 use crate::limits;
 use crate::purge::{Attempt, Health, Progress, RequestId, Status};
 
@@ -48,9 +50,12 @@ pub(super) async fn purge(
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let principal = admin.principal(&req, connection)?;
+    principal.require(Scope::Purge)?;
     let attempt = attempt(req.headers());
     let asked = Asked::one(&read_body(req.into_body(), admin.times.body).await?)?;
+    let account = principal.account(asked.account.as_deref())?;
+    admin.permit(&principal, account, &asked.wishes)?;
     let accepted = admin.purger.submit(account, &asked.wishes, attempt).await.map_err(AdminError::Purge)?;
     let [id] = accepted.ids[..] else { unreachable!("one URL is one request: `Purger::submit`") };
     Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
@@ -83,7 +88,9 @@ pub(super) async fn status(
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let principal = admin.principal(&req, connection)?;
+    principal.require_one_of(&[Scope::Read, Scope::Purge])?;
+    let account = principal.account(Parameters::of(req.uri()).text("account")?)?;
     let id = req.uri().path().strip_prefix(STATUS_PATH).and_then(RequestId::parse);
     let (status, counts) = match admin.purger.status(account, id.ok_or(AdminError::RequestUnknown)?).await {
         Progress::Known(status, counts) => (status, counts),
@@ -130,7 +137,7 @@ pub(super) async fn audit(
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    admin.principal(&req, connection)?.require(Scope::Read)?;
     let _alone = admin.auditing.lock().await;
     let audit = admin.walk(|admin| admin.cache.audit()).await?;
     Ok(reply(
@@ -182,7 +189,7 @@ fn attempt(headers: &HeaderMap) -> Attempt {
     }
 }
 
-async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
+pub(super) async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
     // One that announces its length is refused before it is sent.
     if body.size_hint().lower() > limits::ADMIN_BODY_BYTES_MAX as u64 {
         return Err(AdminError::BodyTooLarge);

@@ -18,12 +18,14 @@ use http_body::{Frame, SizeHint};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::Principal;
 use super::input::{InputError, Parameters};
 use super::pages::{cursor_in, cursor_of, limit_in};
 use super::routes::Connection;
 use super::{Admin, AdminError, ErrorBody, reply};
 use crate::cache::{Listed, Page, Variant};
 use crate::clock::Moment;
+use crate::config::Scope;
 use crate::key::{Key, KeyError, KeyPrefix};
 use crate::limits;
 use crate::target::{AssetName, Refusal, Target};
@@ -128,9 +130,10 @@ pub(super) async fn show(
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let principal = admin.principal(&req, connection)?;
+    principal.require(Scope::Read)?;
     let parameters = Parameters::of(req.uri());
-    let key = key_in(&parameters, account, &admin)?;
+    let key = key_in(&parameters, &principal, &admin)?;
     let asset = AssetName::of(&key);
     let is_right = |text: &str| asset_of(text).is_some_and(|of| of == asset);
     let after = cursor_in(&parameters, is_right)?.map(|text| Key::stored(&text));
@@ -191,9 +194,10 @@ pub(super) async fn keys(
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let principal = admin.principal(&req, connection)?;
+    principal.require(Scope::Read)?;
     let parameters = Parameters::of(req.uri());
-    let prefix = prefix_in(&parameters, account, &admin)?;
+    let prefix = prefix_in(&parameters, &principal, &admin)?;
     let after = cursor_in(&parameters, |text| text.starts_with(prefix.as_str()))?;
     let after = after.map(|text| Key::stored(&text));
     let limit = limit_in(&parameters, limits::KEYS_PAGE, limits::KEYS_PAGE_MAX)?;
@@ -236,9 +240,10 @@ pub(super) async fn image(
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let principal = admin.principal(&req, connection)?;
+    principal.require(Scope::Read)?;
     let parameters = Parameters::of(req.uri());
-    let key = key_in(&parameters, account, &admin)?;
+    let key = key_in(&parameters, &principal, &admin)?;
     let place = parameters.number("variant", 0..=limits::VARIANTS_MAX - 1, 0)?;
     let mut variants = admin.cache.inspect(&key);
     let variant =
@@ -358,28 +363,44 @@ fn asset_of(text: &str) -> Option<AssetName> {
     (text.contains('/') && text.len() <= limits::KEY_BYTES_MAX).then(|| AssetName::of(&Key::stored(text)))
 }
 
-fn key_in(parameters: &Parameters, account: usize, admin: &Admin) -> Result<Key, InputError> {
+/// The key of the URL that is asked for, if the caller may see its image.
+fn key_in(parameters: &Parameters, caller: &Principal, admin: &Admin) -> Result<Key, AdminError> {
     let url = parameters.required("url", URL_HELP)?;
+    let account = match caller.own_account() {
+        Some(own) => own,
+        // An operator's: whosever it is.
+        None => admin.endpoints.parse_url(url).map_err(|error| refused("url", &Refusal::Url(error)))?.account,
+    };
     match Target::parse(url, account, &admin.endpoints) {
-        Ok(Target::Url(key)) => Ok(key),
-        Ok(_) => {
-            Err(InputError::new("url", "url_wildcard", "A wildcard names many URLs: ask /v1/cache/keys."))
+        Ok(Target::Url(key)) => {
+            caller.may_see(&Target::Asset(AssetName::of(&key)))?;
+            Ok(key)
         }
-        Err(refusal) => Err(refused("url", &refusal)),
+        Ok(_) => {
+            let help = "A wildcard names many URLs: ask /v1/cache/keys.";
+            Err(InputError::new("url", "url_wildcard", help).into())
+        }
+        Err(refusal) => Err(refused("url", &refusal).into()),
     }
 }
 
-fn prefix_in(parameters: &Parameters, account: usize, admin: &Admin) -> Result<KeyPrefix, InputError> {
+/// The beginning of keys that is asked for, if the caller may see what lies there.
+fn prefix_in(parameters: &Parameters, caller: &Principal, admin: &Admin) -> Result<KeyPrefix, AdminError> {
     let text = parameters.required("prefix", PREFIX_HELP)?;
-    let text = text.strip_suffix('*').unwrap_or(text);
-    match admin.endpoints.parse_prefix(text) {
-        Ok((owner, prefix)) if owner == account => Ok(prefix),
-        Ok(_) | Err(KeyError::UnknownHost | KeyError::UnknownPath) => {
-            let endpoints = admin.endpoints.of_account(account).into();
-            Err(refused("prefix", &Refusal::OutsideAccount { endpoints }))
+    let parsed = admin.endpoints.parse_prefix(text.strip_suffix('*').unwrap_or(text));
+    let refusal = match (parsed, caller.own_account()) {
+        (Ok((owner, prefix)), own) if own.is_none_or(|own| own == owner) => {
+            caller.may_see(&Target::Prefix(prefix.clone()))?;
+            return Ok(prefix);
         }
-        Err(error) => Err(refused("prefix", &Refusal::Url(error))),
-    }
+        // Another account's URLs are as unknown as nobody's.
+        (Ok(_) | Err(KeyError::UnknownHost | KeyError::UnknownPath), Some(own)) => {
+            Refusal::OutsideAccount { endpoints: admin.endpoints.of_account(own).into() }
+        }
+        (Ok(_), None) => unreachable!("every owner is right where the caller has no account of its own"),
+        (Err(error), _) => Refusal::Url(error),
+    };
+    Err(refused("prefix", &refusal).into())
 }
 
 fn refused(at: &'static str, refusal: &Refusal) -> InputError {

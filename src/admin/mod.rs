@@ -4,19 +4,23 @@
 //! Owns the accept loop, its connections, and the one map from errors to statuses, `AdminError`. Bounds: so many
 //! connections, so large a head and a body, so long a request and a connection (`limits.rs`); a connection over
 //! the bound is closed at once. It shares no task and no descriptor limit of its own making with the data plane;
-//! `app` gives it a runtime of its own. No locks here but the count of wrong keys (`auth.rs`).
+//! `app` gives it a runtime of its own. No locks here but the count of wrong keys (`access/guesses.rs`).
 //!
 //! Every answer is a JSON object, is not to be stored, and tells nothing of paths, versions or causes: those are
 //! in the log. No answer carries a CORS field, so a browser shows none to another site.
 
+mod access;
 mod api;
-mod auth;
 mod cache;
 mod grammar;
 mod input;
 mod openapi;
 mod pages;
+mod purge_method;
 mod routes;
+mod session;
+#[cfg(test)]
+mod session_tests;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -32,7 +36,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -46,10 +50,11 @@ use utoipa::ToSchema;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::{self, Account, Authority};
+use crate::config::{self, Account, Authority, NamedKey, Scope};
 use crate::key::Endpoints;
 use crate::limits;
-use crate::purge::{Allowance, PurgeError, Purger};
+use crate::purge::{Allowance, Named, PurgeError, Purger, Wish};
+use access::{Denial, Principal};
 
 use input::InputError;
 
@@ -57,10 +62,10 @@ use input::InputError;
 pub struct Admin {
     purger: Purger,
     cache: Arc<Cache>,
-    endpoints: Arc<Endpoints>,
     /// Held while the store is walked.
     auditing: Mutex<()>,
-    auth: auth::Auth,
+    access: access::Access,
+    endpoints: Arc<Endpoints>,
     hosts: Vec<Authority>,
     clock: Clock,
     times: Times,
@@ -87,18 +92,50 @@ impl Default for Times {
 }
 
 impl Admin {
-    /// The control plane of these accounts.
+    /// The control plane of these accounts, for the bearers of their private keys and of the other keys.
     pub fn new(
         config: &config::Admin,
         accounts: &[Account],
+        keys: &[NamedKey],
         endpoints: Arc<Endpoints>,
         purger: Purger,
         cache: Arc<Cache>,
         clock: Clock,
     ) -> Admin {
-        let (auth, hosts) = (auth::Auth::new(accounts), config.hosts.clone());
-        let (auditing, times) = (Mutex::default(), Times::default());
-        Admin { purger, cache, endpoints, auditing, auth, hosts, clock, times }
+        Admin {
+            purger,
+            cache,
+            auditing: Mutex::default(),
+            access: access::Access::new(accounts, keys, &endpoints),
+            endpoints,
+            hosts: config.hosts.clone(),
+            clock,
+            times: Times::default(),
+        }
+    }
+
+    /// Refuses wishes that this caller may not purge in this account. What can't be purged at all passes here: why
+    /// not is said to everybody alike.
+    fn permit(&self, principal: &Principal, account: usize, wishes: &[Wish]) -> Result<(), Denial> {
+        principal.require(Scope::Purge)?;
+        for wish in wishes {
+            if let Named::Host { .. } | Named::Everything { .. } = wish.named {
+                principal.require(Scope::Operator)?;
+            }
+            if let Ok(target) = wish.target(account, self.endpoints.id_of(account), &self.endpoints) {
+                principal.may_purge(&target)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who sends this request.
+    fn principal<B>(
+        &self,
+        req: &Request<B>,
+        connection: routes::Connection,
+    ) -> Result<Arc<Principal>, AdminError> {
+        self.access.identify(req.method(), req.headers(), connection.peer, self.clock.now())
     }
 
     /// Does what may take a while, such as a walk over what is stored, beside the other answers.
@@ -113,8 +150,7 @@ impl Admin {
 
 /// Serves until `stop` is ready, then takes no more connections, ends the idle ones and returns when the running
 /// answers are out. The caller sets the deadline: dropping this future drops all connections.
-pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output = ()>) {
-    let admin = Arc::new(admin);
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<Output = ()>) {
     let router = routes::router(Arc::clone(&admin));
     let drain = watch::Sender::new(false);
     let mut connections = JoinSet::new();
@@ -199,6 +235,18 @@ enum AdminError {
     KeyUnknown,
     /// Too many wrong private keys from this address; the time after which it may try on.
     KeysExhausted(Duration),
+    /// A browser's session that there is not, or no longer.
+    SignedOut,
+    /// A sign-in without a key that can be read.
+    SignInUnreadable,
+    /// A body that is not said to be JSON, where that has to be said.
+    TypeNotJson,
+    /// The key may not do this.
+    Denied(Denial),
+    /// The key is of all accounts, and none is named.
+    AccountMissing,
+    /// The account named is none that the key may act for.
+    AccountUnknown,
     /// No such path.
     PathUnknown,
     /// The path knows other methods; axum adds Allow.
@@ -257,11 +305,23 @@ impl AdminError {
             AdminError::CrossSite => (Is::FORBIDDEN, "Requests from other sites are refused.", "cross_site",
                 "Browsers may change something from this listener's own pages alone."),
             AdminError::KeyMissing => (Is::UNAUTHORIZED, "Your request does not contain private API key.", "key_missing",
-                "Use HTTP Basic authentication with the private key as the user name and any password."),
+                "Use HTTP Basic authentication with the private key as the user name and any password, or Bearer with the key."),
             AdminError::KeyUnknown => (Is::FORBIDDEN, "Your account cannot be authenticated.", "key_unknown",
                 "No account of the config has this private key."),
             AdminError::KeysExhausted(_) => (Is::TOO_MANY_REQUESTS, "Too many requests with a wrong private API key.",
                 "keys_exhausted", "Wait as long as Retry-After says, then use a key from the config."),
+            AdminError::SignedOut => (Is::UNAUTHORIZED, "You are not signed in.", "signed_out",
+                "Sign in with a key: POST /v1/session."),
+            AdminError::SignInUnreadable => (Is::BAD_REQUEST, "Your request is missing a key.", "sign_in_unreadable",
+                "Send a JSON object: {\"key\": \"…\"}."),
+            AdminError::TypeNotJson => (Is::UNSUPPORTED_MEDIA_TYPE, "The body of your request is not JSON.", "type_not_json",
+                "Send JSON, and say so: Content-Type: application/json."),
+            // The sentence is the denial's own; `into_response` has it.
+            AdminError::Denied(denial) => (Is::FORBIDDEN, "This key may not do that.", denial.as_str(), ""),
+            AdminError::AccountMissing => (Is::BAD_REQUEST, "Your request is missing an account.", "account_missing",
+                "This key is of all accounts: name one in the member, or in the parameter, account."),
+            AdminError::AccountUnknown => (Is::BAD_REQUEST, "There is no such account.", "account_unknown",
+                "Name an account of the config that the key may act for."),
             AdminError::PathUnknown => (Is::NOT_FOUND, "There is nothing at this path.", "path_unknown",
                 "Purge with POST /v1/files/purge, ask with GET /v1/files/purge/{requestId}."),
             AdminError::MethodUnknown => (Is::METHOD_NOT_ALLOWED, "This path does not know the method.",
@@ -292,6 +352,9 @@ impl AdminError {
         match self {
             AdminError::KeyMissing => {
                 fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"freshet\""));
+            }
+            AdminError::SignedOut => {
+                fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"freshet\""));
             }
             AdminError::KeysExhausted(wait) => {
                 let most = u64::from(limits::AUTH_FAILURES_MAX);
@@ -340,6 +403,10 @@ impl IntoResponse for AdminError {
                 let InputError { at, reason, help, .. } = error;
                 let at = Some(at.clone()).filter(|at| !at.is_empty());
                 reply(status, &ErrorBody { message: error.message(), help: help.clone(), reason, at })
+            }
+            AdminError::Denied(denial) => {
+                let help = denial.to_string().into();
+                reply(status, &ErrorBody { message: message.into(), help, reason, at: None })
             }
             _ => reply(status, &ErrorBody { message: message.into(), help: help.into(), reason, at: None }),
         };

@@ -11,9 +11,10 @@ use http::StatusCode;
 use utoipa::OpenApi;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{self, ContentBuilder, Object, Ref, RefOr, ResponseBuilder};
 
+use super::access::COOKIE;
 use super::{ErrorBody, json};
 
 /// What is described beside the calls.
@@ -26,11 +27,12 @@ use super::{ErrorBody, json};
         license(name = "MIT", identifier = "MIT"),
     ),
     servers((url = "/", description = "The admin listener.")),
-    security(("basic" = [])),
+    security(("basic" = []), ("bearer" = []), ("session" = [])),
     components(schemas(ErrorBody)),
     tags(
         (name = "imagekit", description = "ImageKit's purge calls, to the letter."),
         (name = "cache", description = "What is stored."),
+        (name = "session", description = "Browsers sign in by a key and keep a cookie."),
         (name = "server", description = "The process itself."),
     ),
 )]
@@ -43,7 +45,12 @@ pub(super) fn base() -> openapi::OpenApi {
     let components = api.components.get_or_insert_default();
     let key = "A key as the user name, and any password.";
     let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic).description(Some(key)).build();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A key.")).build();
+    let session = "What POST /v1/session sets. A change needs JSON, and Origin or Sec-Fetch-Site to be this listener's.";
+    let session = ApiKey::Cookie(ApiKeyValue::with_description(COOKIE, session));
     components.add_security_scheme("basic", SecurityScheme::Http(basic));
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    components.add_security_scheme("session", SecurityScheme::ApiKey(session));
     for common in &COMMON {
         components.responses.insert(common.name.into(), common.response().into());
     }

@@ -180,6 +180,11 @@ impl Endpoints {
         self.printed(prefix.as_str(), |url| self.parse_prefix(url).is_ok_and(|(_, parsed)| parsed == *prefix))
     }
 
+    /// The id of the account with this index.
+    pub(crate) fn id_of(&self, account: usize) -> &str {
+        &self.owners[account].id
+    }
+
     /// The endpoints of the account with this index, the canonical one first.
     pub(crate) fn of_account(&self, account: usize) -> &[Box<str>] {
         &self.owners[account].endpoints

@@ -18,6 +18,7 @@ mod interim;
 mod keep_alive_race;
 mod oracle;
 mod origins;
+mod purge_method;
 mod purging;
 mod reading;
 mod rfc_mode;
