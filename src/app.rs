@@ -1,8 +1,10 @@
 //! The composition root: config → cache → purge → proxy → admin; and the way down: drain and join.
 //!
 //! Every long-lived thread is started here and joined here. The data plane has one thread a core, each with
-//! a runtime and a listener of its own; the control plane, the demo origin, the sweeper and the ledger have
-//! a thread each, so that neither plane starves the other.
+//! a runtime and a listener of its own; the control plane, the demo origin, the sweeper, the ledger and what warms
+//! have a thread each, so that neither plane starves the other.
+
+mod loopback;
 
 use std::fmt;
 use std::future::Future;
@@ -29,6 +31,7 @@ use crate::key::Endpoints;
 use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
 use crate::purge::{LedgerError, Purger};
 use crate::telemetry::Metrics;
+use loopback::Loopback;
 
 /// A running server.
 pub struct App {
@@ -150,9 +153,8 @@ impl App {
             &instance,
         );
         let (accounts, keys) = (&config.accounts, &config.keys);
-        let admin =
-            Admin::new(&config.admin, accounts, keys, endpoints, purger.clone(), cache.clone(), clock);
-        let admin = Arc::new(admin);
+        let (shared, purges, cached) = (endpoints.clone(), purger.clone(), cache.clone());
+        let admin = Arc::new(Admin::new(&config.admin, accounts, keys, shared, purges, cached, clock));
         if config.proxy.purge_method {
             proxy.open_purge_door(Arc::new(Door(admin.clone())));
         }
@@ -174,6 +176,7 @@ impl App {
         }
         let serve = |socket| admin::serve(socket, admin, turned(stopped));
         planes.push(spawn_plane("admin", admins, drain, stop.subscribe(), serve)?);
+        planes.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, endpoints), stop.subscribe())?);
         let origin = origin.map(|(_, stop, thread)| (stop, thread));
         let (proxy, admin) = (proxy_address, admin_address);
         Ok(App {
@@ -252,6 +255,24 @@ fn spawn_plane<S: Future<Output = ()>>(
         });
     };
     thread::Builder::new().name(name.into()).spawn(plane).map_err(StartError::System)
+}
+
+/// A thread that fetches again what was purged, until the stop; then its fetches end where they are.
+fn spawn_warmer(
+    purger: Purger,
+    fetcher: Loopback,
+    stopped: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = runtime().map_err(StartError::System)?;
+    let warm = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = purger.run_warmings(Arc::new(fetcher)) => {}
+                () = turned(stopped) => {}
+            }
+        });
+    };
+    thread::Builder::new().name("warmer".into()).spawn(warm).map_err(StartError::System)
 }
 
 async fn turned(mut stop: watch::Receiver<bool>) {

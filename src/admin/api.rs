@@ -22,7 +22,7 @@ use super::routes::{Connection, STATUS_PATH};
 use super::{Admin, AdminError, ErrorBody, add_number, reply};
 use crate::config::Scope;
 use crate::limits;
-use crate::purge::{Attempt, Health, Progress, RequestId, Status};
+use crate::purge::{Attempt, By, Door, Health, Progress, RequestId, Status, Submission};
 
 /// What ImageKit's clients are answered: this member, and no other.
 #[derive(Serialize, ToSchema)]
@@ -56,9 +56,11 @@ pub(super) async fn purge(
     let asked = Asked::one(&read_body(req.into_body(), admin.times.body).await?)?;
     let account = principal.account(asked.account.as_deref())?;
     admin.permit(&principal, account, &asked.wishes)?;
-    let accepted = admin.purger.submit(account, &asked.wishes, attempt).await.map_err(AdminError::Purge)?;
-    let [id] = accepted.ids[..] else { unreachable!("one URL is one request: `Purger::submit`") };
-    Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
+    let by = By { key: principal.name().into(), door: Door::Imagekit };
+    let (wishes, note, warm) = (&asked.wishes[..], asked.note, asked.warm);
+    let submission = Submission { account, wishes, attempt, by, note, warm };
+    let accepted = admin.purger.submit(submission).await.map_err(AdminError::Purge)?;
+    Ok(reply(StatusCode::CREATED, &Accepted { request_id: accepted.id.to_string() }))
 }
 
 /// How far a purge is: this member, and no other.
@@ -162,6 +164,10 @@ struct HealthBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     ledger: Option<&'static str>,
+    /// Rows of the history that a failing disk has cost since the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rows_dropped: Option<u64>,
 }
 
 /// Whether the process serves
@@ -172,10 +178,12 @@ struct HealthBody {
     responses((status = 200, description = "The process serves.", body = HealthBody)),
 )]
 pub(super) async fn health(State(admin): State<Arc<Admin>>) -> Response {
-    let body = match admin.purger.health() {
-        Health::Durable => HealthBody { status: "ok", ledger: None },
-        Health::Degraded(trouble) => HealthBody { status: "degraded", ledger: Some(trouble.as_str()) },
+    let rows_dropped = Some(admin.purger.ledger_figures().rows_dropped).filter(|rows| *rows > 0);
+    let (status, ledger) = match admin.purger.health() {
+        Health::Durable => ("ok", None),
+        Health::Degraded(trouble) => ("degraded", Some(trouble.as_str())),
     };
+    let body = HealthBody { status, ledger, rows_dropped };
     reply(StatusCode::OK, &body)
 }
 

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::input::InputError;
 use super::{URL_INVALID, URL_MISSING};
 use crate::limits;
-use crate::purge::{Named, Wish};
+use crate::purge::{Named, Warm, Wish};
 use crate::target::Mode;
 
 /// A purge, as it was asked for.
@@ -28,16 +28,9 @@ pub(super) struct Asked {
     /// Whether it is to be counted only.
     pub dry_run: bool,
     /// What is to be fetched again.
-    pub warm: Option<WarmAsked>,
+    pub warm: Option<Warm>,
     /// A line for the history.
-    pub note: Option<String>,
-}
-
-/// How what was purged is to be fetched again, as far as it was said.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct WarmAsked {
-    pub max: Option<u64>,
-    pub per_second: Option<u64>,
+    pub note: Option<Box<str>>,
 }
 
 /// A purge of one to 100 targets.
@@ -145,11 +138,11 @@ enum ModeWord {
 enum WarmBody {
     Whether(bool),
     How {
-        /// Images at most.
-        #[schema(minimum = 1)]
+        /// Images at most; 1000 without it.
+        #[schema(minimum = 1, maximum = 10000)]
         max: Option<u64>,
-        /// Fetches a second.
-        #[schema(minimum = 1)]
+        /// Fetches a second; 50 without it.
+        #[schema(minimum = 1, maximum = 1000)]
         per_second: Option<u64>,
     },
 }
@@ -166,8 +159,8 @@ impl Asked {
             None => return Err(InputError::new("targets", "targets_missing", BODY_HELP)),
             Some(_) => return Err(InputError::new("targets", "targets_not_list", BODY_HELP)),
         };
-        if targets.is_empty() || targets.len() > limits::PURGE_URLS_MAX {
-            let help = format!("Name 1 to {} targets in one call.", limits::PURGE_URLS_MAX);
+        if targets.is_empty() || targets.len() > limits::PURGE_TARGETS_MAX {
+            let help = format!("Name 1 to {} targets in one call.", limits::PURGE_TARGETS_MAX);
             return Err(InputError::new("targets", "targets_number", help));
         }
         let mode = options.mode()?;
@@ -202,14 +195,14 @@ impl Asked {
     }
 
     fn of(wishes: Vec<Wish>, options: Options, dry_run: bool) -> Result<Asked, InputError> {
-        let text = |value: Option<Value>, name, reason, help| match value {
+        let text = |value, name, reason, help| match value {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(InputError::new(name, reason, help)),
         };
         Ok(Asked {
             account: text(options.account, "account", "account_not_text", "account is an account's id.")?,
-            note: text(options.note, "note", "note_not_text", "note is a line of text.")?,
+            note: text(options.note, "note", "note_not_text", "note is a line of text.")?.map(Into::into),
             warm: options.warm.map_or(Ok(None), warm)?,
             wishes,
             dry_run,
@@ -351,20 +344,30 @@ fn flag(value: &Value, name: &'static str) -> Result<bool, InputError> {
     }
 }
 
-fn warm(value: Value) -> Result<Option<WarmAsked>, InputError> {
+fn warm(value: Value) -> Result<Option<Warm>, InputError> {
     if value.is_null() {
         return Ok(None);
     }
     let read = if value.is_array() { None } else { WarmBody::deserialize(value).ok() };
-    match read {
-        Some(WarmBody::Whether(false)) => Ok(None),
-        Some(WarmBody::Whether(true)) => Ok(Some(WarmAsked::default())),
-        Some(WarmBody::How { max, per_second }) => Ok(Some(WarmAsked { max, per_second })),
-        None => {
-            let help = "warm is true, or an object of whole numbers: {\"max\": 100, \"per_second\": 10}.";
-            Err(InputError::new("warm", "warm_not_taken", help))
+    let warm = match read {
+        Some(WarmBody::Whether(false)) => return Ok(None),
+        Some(WarmBody::Whether(true)) => Some(Warm::default()),
+        Some(WarmBody::How { max, per_second }) => {
+            let max = max.unwrap_or(limits::WARM_KEYS_DEFAULT as u64);
+            let per_second = per_second.unwrap_or(limits::WARM_PER_SECOND_DEFAULT.into());
+            let narrowed = usize::try_from(max).ok().zip(u32::try_from(per_second).ok());
+            narrowed.and_then(|(max, per_second)| Warm::new(max, per_second))
         }
-    }
+        None => None,
+    };
+    let not_taken = || {
+        let (max, per_second) = (limits::WARM_KEYS_MAX, limits::WARM_PER_SECOND_MAX);
+        let help = format!(
+            "warm is true, or an object of whole numbers: {{\"max\": 1 to {max}, \"per_second\": 1 to {per_second}}}."
+        );
+        InputError::new("warm", "warm_not_taken", help)
+    };
+    warm.ok_or_else(not_taken).map(Some)
 }
 
 #[cfg(test)]
@@ -455,10 +458,10 @@ mod tests {
 
     #[test]
     fn options_are_read_beside_the_targets() {
-        type Read = Result<(Mode, Option<WarmAsked>, Option<&'static str>), (&'static str, &'static str)>;
-        let warm = |max, per_second| Some(WarmAsked { max, per_second });
+        type Read = Result<(Mode, Option<Warm>, Option<&'static str>), (&'static str, &'static str)>;
+        let usual = Some(Warm::default());
         #[rustfmt::skip]
-        let table: [(&str, Read); 19] = [
+        let table: [(&str, Read); 23] = [
             // members                                    outcome
             (r#""mode": "delete""#,                       Ok((Mode::Delete, None, None))),
             (r#""mode": null"#,                           Ok((Mode::Delete, None, None))),
@@ -466,11 +469,15 @@ mod tests {
             (r#""mode": "soft""#,                         Ok((Mode::Stale, None, None))),
             (r#""mode": "Stale""#,                        Err(("mode", "mode_unknown"))),
             (r#""mode": 1"#,                              Err(("mode", "mode_unknown"))),
-            (r#""warm": true"#,                           Ok((Mode::Delete, warm(None, None), None))),
+            (r#""warm": true"#,                           Ok((Mode::Delete, usual, None))),
             (r#""warm": false"#,                          Ok((Mode::Delete, None, None))),
             (r#""warm": null"#,                           Ok((Mode::Delete, None, None))),
-            (r#""warm": {}"#,                             Ok((Mode::Delete, warm(None, None), None))),
-            (r#""warm": {"max": 5, "per_second": 2}"#,    Ok((Mode::Delete, warm(Some(5), Some(2)), None))),
+            (r#""warm": {}"#,                             Ok((Mode::Delete, usual, None))),
+            (r#""warm": {"max": 5, "per_second": 2}"#,    Ok((Mode::Delete, Warm::new(5, 2), None))),
+            (r#""warm": {"max": 10000}"#,                 Ok((Mode::Delete, Warm::new(10_000, limits::WARM_PER_SECOND_DEFAULT), None))),
+            (r#""warm": {"max": 10001}"#,                 Err(("warm", "warm_not_taken"))),
+            (r#""warm": {"max": 0}"#,                     Err(("warm", "warm_not_taken"))),
+            (r#""warm": {"per_second": 4294967297}"#,     Err(("warm", "warm_not_taken"))),
             (r#""warm": {"max": -1}"#,                    Err(("warm", "warm_not_taken"))),
             (r#""warm": {"max": "5"}"#,                   Err(("warm", "warm_not_taken"))),
             (r#""warm": [5, 2]"#,                         Err(("warm", "warm_not_taken"))),

@@ -375,8 +375,10 @@ impl AdminError {
 fn purge_parts(error: &PurgeError) -> (StatusCode, &'static str, &'static str, &'static str) {
     use StatusCode as Is;
     match error {
-        PurgeError::NoUrls => (Is::BAD_REQUEST, URL_MISSING, "url_missing", "Name one URL at least."),
-        PurgeError::TooManyUrls => (Is::BAD_REQUEST, URL_INVALID, "too_many_urls", "Send fewer URLs at once."),
+        PurgeError::NoTargets => (Is::BAD_REQUEST, URL_MISSING, "url_missing", "Name one target at least."),
+        PurgeError::TooManyTargets => (Is::BAD_REQUEST, URL_INVALID, "too_many_targets", "Send fewer targets at once."),
+        PurgeError::NoteTooLong => (Is::BAD_REQUEST, "The note of your request is too long.", "note_too_long",
+            "A note has 1024 bytes at most."),
         // The rule and its sentence are the refusal's own; `into_response` has them.
         PurgeError::Refused(_) => (Is::BAD_REQUEST, URL_INVALID, "url_refused", ""),
         PurgeError::AllowanceUsedUp(_) => (Is::TOO_MANY_REQUESTS,

@@ -9,7 +9,7 @@ use crate::target::{Mode, Refusal, Tag, Target, Transformation};
 /// What confirms a purge of all that is stored.
 const EVERYTHING: &str = "everything";
 
-/// One thing to be purged.
+/// One thing to be purged: one target of a request, one charge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wish {
     /// What is named.
@@ -90,11 +90,6 @@ impl Wish {
     /// The text that names it, as it was given.
     pub fn text(&self) -> &str {
         self.named.text()
-    }
-
-    /// The same wish has the same one.
-    pub(super) fn identity(&self) -> String {
-        format!("{} {} {}", self.mode.as_str(), self.named.kind(), self.text())
     }
 
     /// What it comes to, for the account with this index and id; a host and everything come to the same for all.
