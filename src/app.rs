@@ -153,16 +153,8 @@ impl App {
             &instance,
         );
         let (accounts, keys) = (&config.accounts, &config.keys);
-        let admin = Admin::new(
-            &config.admin,
-            accounts,
-            keys,
-            endpoints.clone(),
-            purger.clone(),
-            cache.clone(),
-            clock,
-        );
-        let admin = Arc::new(admin);
+        let (shared, purges, cached) = (endpoints.clone(), purger.clone(), cache.clone());
+        let admin = Arc::new(Admin::new(&config.admin, accounts, keys, shared, purges, cached, clock));
         if config.proxy.purge_method {
             proxy.open_purge_door(Arc::new(Door(admin.clone())));
         }

@@ -135,6 +135,12 @@ pub const AUTH_ADDRESSES_MAX: usize = 4096;
 pub const INVALIDATION_TIME: Duration = Duration::from_secs(20);
 /// Longest pause between two looks at that sweep.
 pub const INVALIDATION_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Longest head of an admin request, in bytes: a cursor may hold a whole key.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Keys on one page of a list, where the caller names no number.
+pub const KEYS_PAGE: usize = 100;
+/// Most keys on one page of a list.
+pub const KEYS_PAGE_MAX: usize = 1000;
 /// Sessions of browsers at once; one more ends the one that has been idle for longest.
 pub const SESSIONS_MAX: usize = 4096;
 /// Of them, those that were begun with one key.
@@ -240,6 +246,9 @@ const _: () =
 const _: () = assert!(SESSIONS_OF_KEY_MAX < SESSIONS_MAX);
 const _: () = assert!(SESSION_IDLE_TIME.as_secs() < SESSION_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
+// A cursor, at four letters for three bytes, and a URL whose every byte is escaped.
+const _: () = assert!(KEY_BYTES_MAX / 3 * 4 + 3 * TARGET_BYTES_MAX < ADMIN_HEAD_BYTES_MAX);
+const _: () = assert!(KEYS_PAGE_MAX <= PAGE_LOOKS_MAX);
 const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);
 const _: () = assert!(WARM_KEYS_DEFAULT <= WARM_KEYS_MAX);

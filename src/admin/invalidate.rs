@@ -24,16 +24,44 @@ use http::{HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::access::Principal;
+use super::input::InputError;
 use super::routes::Connection;
-use super::{Admin, AdminError, api, reply};
+use super::{Admin, AdminError, ErrorBody, api, reply};
 use crate::config::{Authority, Scope};
 use crate::limits;
 use crate::purge::{Attempt, Door, Named, Progress, PurgeError, RequestId, Status, Wish};
 use crate::target::Mode;
 
-/// `POST /invalidate`
+/// Invalidate by an event
+///
+/// The draft “An HTTP Cache Invalidation API”. Members that are not known are ignored; all or nothing.
+#[utoipa::path(
+    post, path = "/invalidate", tag = "invalidation", operation_id = "invalidate",
+    request_body = EventBody,
+    responses(
+        (status = 200, description = "All that is selected is invalid; with `purge` it is removed.", body = Accepted),
+        (status = 202, description = "It is invalid, and still being removed.", body = Accepted),
+        (status = 400, description = "The event can't be followed; `selectors` may say where.", content(
+            (ErrorBody = "application/problem+json"), (ErrorBody = "application/json"))),
+        (status = 401, description = "Without a key.", content(
+            (ErrorBody = "application/problem+json"), (ErrorBody = "application/json"))),
+        (status = 403, description = "The key may not do that, or another site's page asks.", content(
+            (ErrorBody = "application/problem+json"), (ErrorBody = "application/json"))),
+        (status = 408, description = "The body did not come in time.", body = ErrorBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is over 1 MiB.", body = ErrorBody, content_type = "application/problem+json"),
+        (status = 415, description = "With a session: the body is not said to be JSON.", body = ErrorBody,
+            content_type = "application/problem+json"),
+        (status = 429, description = "The allowance is used up, or too many wrong keys.", body = ErrorBody,
+            content_type = "application/problem+json"),
+        (status = 501, description = "The type of selector is not supported.", body = ErrorBody,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Not now.", content(
+            (ErrorBody = "application/problem+json"), (ErrorBody = "application/json"))),
+    ),
+)]
 pub(super) async fn invalidate(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
@@ -43,6 +71,33 @@ pub(super) async fn invalidate(
         Ok(done) => done,
         Err(refused) => refused.into_problem().await,
     }
+}
+
+/// An event.
+#[derive(Deserialize, ToSchema)]
+struct EventBody {
+    /// How selectors select: `uri`, `uri-prefix`, `origin` or `group`.
+    #[schema(value_type = String, required, example = "uri")]
+    r#type: Option<Value>,
+    /// Of a `uri` or a `uri-prefix` URIs, of an `origin` or a `group` origins.
+    #[schema(value_type = Vec<String>, required, min_items = 1, max_items = 100)]
+    selectors: Option<Value>,
+    /// Remove what is selected; without it, it goes stale.
+    #[schema(value_type = Option<bool>, default = false)]
+    purge: Option<Value>,
+    /// The names of a `group`.
+    #[schema(value_type = Option<Vec<String>>)]
+    groups: Option<Value>,
+    /// The account's id, for a key that is not bound to one; not of the draft.
+    #[schema(value_type = Option<String>)]
+    account: Option<Value>,
+}
+
+/// What was done.
+#[derive(Serialize, ToSchema)]
+struct Accepted {
+    /// The purge, as the history has it.
+    id: String,
 }
 
 /// What an event asks for.
@@ -80,10 +135,6 @@ impl From<AdminError> for Refused {
 
 impl Admin {
     async fn invalidate(&self, connection: Connection, req: Request) -> Result<Response, Refused> {
-        #[derive(Serialize)]
-        struct Accepted {
-            id: String,
-        }
         let principal = self.principal(&req, connection)?;
         principal.require(Scope::Purge).map_err(AdminError::from)?;
         let event = Event::read(&api::read_body(req.into_body(), self.times.body).await?)?;
@@ -143,7 +194,7 @@ impl Admin {
                 Kind::Group => {
                     let id = self.endpoints.id_of(account);
                     if !self.ids_on(selector)?.iter().any(|known| **known == *id) {
-                        return Err(AdminError::OriginUnknown);
+                        return Err(origin_unknown());
                     }
                     named.extend(event.groups.iter().cloned().map(Named::Tag));
                 }
@@ -188,20 +239,15 @@ impl Admin {
 
 impl Event {
     fn read(body: &[u8]) -> Result<Event, AdminError> {
-        #[derive(Deserialize)]
-        struct Members {
-            r#type: Option<Value>,
-            selectors: Option<Value>,
-            purge: Option<Value>,
-            groups: Option<Value>,
-            account: Option<Value>,
-        }
         // Without this look an array of values would do, too.
         if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(AdminError::EventNotJson);
+            return Err(bad("", "event_not_json", EVENT_HELP));
         }
-        let members: Members = serde_json::from_slice(body).map_err(|_| AdminError::EventNotJson)?;
-        let Some(Value::String(kind)) = members.r#type else { return Err(AdminError::EventTypeMissing) };
+        let members: EventBody =
+            serde_json::from_slice(body).map_err(|_| bad("", "event_not_json", EVENT_HELP))?;
+        let Some(Value::String(kind)) = members.r#type else {
+            return Err(bad("type", "type_missing", EVENT_HELP));
+        };
         let kind = match &*kind {
             "uri" => Kind::Uri,
             "uri-prefix" => Kind::UriPrefix,
@@ -209,15 +255,18 @@ impl Event {
             "group" => Kind::Group,
             _ => return Err(AdminError::EventTypeUnsupported),
         };
-        let selectors = texts(members.selectors).ok_or(AdminError::SelectorsMissing)?;
+        let selectors =
+            texts(members.selectors).ok_or_else(|| bad("selectors", "selectors_missing", TEXTS_HELP))?;
         let groups = match kind {
-            Kind::Group => texts(members.groups).ok_or(AdminError::GroupsMissing)?,
+            Kind::Group => {
+                texts(members.groups).ok_or_else(|| bad("groups", "groups_missing", TEXTS_HELP))?
+            }
             Kind::Uri | Kind::UriPrefix | Kind::Origin => Vec::new(),
         };
         let mode = match members.purge {
             None | Some(Value::Bool(false)) => Mode::Stale,
             Some(Value::Bool(true)) => Mode::Delete,
-            Some(_) => return Err(AdminError::EventPurgeUnknown),
+            Some(_) => return Err(bad("purge", "purge_unknown", "It is true (remove) or false (go stale).")),
         };
         let account = match members.account {
             None => None,
@@ -226,6 +275,18 @@ impl Event {
         };
         Ok(Event { kind, selectors, groups, account, mode })
     }
+}
+
+const EVENT_HELP: &str = "Send a JSON object: {\"type\": \"uri\", \"selectors\": [\"https://…\"]}.";
+const TEXTS_HELP: &str = "It is an array of strings, and holds at least one.";
+
+fn bad(at: &'static str, reason: &'static str, help: &'static str) -> AdminError {
+    InputError::new(at, reason, help).saying("The invalidation event is not valid.").into()
+}
+
+fn origin_unknown() -> AdminError {
+    let help = "Name a scheme, a host that the account has an endpoint on, and its port: \"https://img.example.com:443\".";
+    bad("selectors", "origin_unknown", help)
 }
 
 /// An array of strings with one at least.
@@ -238,12 +299,12 @@ fn texts(value: Option<Value>) -> Option<Vec<String>> {
 
 /// The host and port of an origin (RFC 6454 §4); a port that is left out is the scheme's.
 fn authority(origin: &str) -> Result<Authority, AdminError> {
-    let (scheme, rest) = origin.split_once("://").ok_or(AdminError::OriginUnknown)?;
+    let (scheme, rest) = origin.split_once("://").ok_or_else(origin_unknown)?;
     let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     if !is_http {
-        return Err(AdminError::OriginUnknown);
+        return Err(origin_unknown());
     }
-    Authority::parse(rest).map_err(|_| AdminError::OriginUnknown)
+    Authority::parse(rest).map_err(|_| origin_unknown())
 }
 
 /// RFC 3986 §6.2.2.3, escaped dots too (§6.2.2.2): what is stored never has dot segments.

@@ -11,8 +11,16 @@
 
 mod access;
 mod api;
+mod cache;
 mod dashboard;
+mod grammar;
+mod input;
 mod invalidate;
+mod keys;
+#[cfg(test)]
+mod keys_tests;
+mod openapi;
+mod pages;
 mod purge_method;
 mod routes;
 mod session;
@@ -22,6 +30,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -29,23 +38,32 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
+use utoipa::ToSchema;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{self, Account, Authority, NamedKey, Scope};
 use crate::key::Endpoints;
 use crate::limits;
-use crate::purge::{Allowance, Attempt, By, Door, Named, PurgeError, Purger, RequestId, Submission, Wish};
+use crate::purge::{
+    Allowance, Attempt, By, ChangeError, Door, Named, PurgeError, Purger, RequestId, Submission, Wish,
+};
 use access::{Denial, Principal};
+
+use input::InputError;
 
 /// What the control plane needs.
 pub struct Admin {
@@ -91,11 +109,13 @@ impl Admin {
         cache: Arc<Cache>,
         clock: Clock,
     ) -> Admin {
+        let access = access::Access::new(accounts, keys, &endpoints);
+        access.renew(&purger, &endpoints);
         Admin {
             purger,
             cache,
             auditing: Mutex::default(),
-            access: access::Access::new(accounts, keys, &endpoints),
+            access,
             endpoints,
             hosts: config.hosts.clone(),
             clock,
@@ -140,11 +160,21 @@ impl Admin {
     ) -> Result<Arc<Principal>, AdminError> {
         self.access.identify(req.method(), req.headers(), connection.peer, self.clock.now())
     }
+
+    /// Does what may take a while, such as a walk over what is stored, beside the other answers.
+    async fn walk<T: Send + 'static>(
+        self: &Arc<Admin>,
+        walk: impl FnOnce(&Admin) -> T + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let admin = Arc::clone(self);
+        tokio::task::spawn_blocking(move || walk(&admin)).await.map_err(|_| AdminError::Late)
+    }
 }
 
 /// Serves until `stop` is ready, then takes no more connections, ends the idle ones and returns when the running
 /// answers are out. The caller sets the deadline: dropping this future drops all connections.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<Output = ()>) {
+    let router = routes::router(Arc::clone(&admin));
     let drain = watch::Sender::new(false);
     let mut connections = JoinSet::new();
     let mut accepting = true;
@@ -160,7 +190,8 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<O
                 accepting = true;
                 // One over the bound is closed by being dropped.
                 if connections.len() < limits::ADMIN_CONNECTIONS_MAX {
-                    connections.spawn(serve_connection(stream, peer, Arc::clone(&admin), drain.subscribe()));
+                    let (router, times) = (router.clone(), admin.times);
+                    connections.spawn(serve_connection(stream, peer, router, times, drain.subscribe()));
                 }
             }
             // The client's doing: the next one waits already.
@@ -183,19 +214,24 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<O
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
-    admin: Arc<Admin>,
+    router: Router,
+    times: Times,
     mut drain: watch::Receiver<bool>,
 ) {
     // Without an own address the client is gone already.
     let Ok(local) = stream.local_addr() else { return };
-    let times = admin.times;
-    let router = routes::router(admin, routes::Connection { peer: peer.ip(), local });
+    let connection = routes::Connection { peer: peer.ip(), local };
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut req: http::Request<Incoming>| {
+        req.extensions_mut().insert(connection);
+        router.call(req)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(times.header)
-        .max_header_size(limits::REQUEST_HEAD_BYTES_MAX)
+        .max_header_size(limits::ADMIN_HEAD_BYTES_MAX)
         .max_headers(limits::REQUEST_FIELDS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     tokio::select! {
         // Errors are the client's: a broken head, which hyper has answered, or a broken connection.
@@ -244,40 +280,20 @@ enum AdminError {
     BodyLate,
     /// The body broke off.
     BodyBroken,
-    /// The body is no JSON object.
-    BodyNotJson,
-    /// The body has no `url`, or an empty one.
-    UrlMissing,
-    /// `url` is no string.
-    UrlNotText,
-    /// `mode` is none that there is.
-    ModeUnknown,
-    /// `target` is none that there is.
-    TargetUnknown,
-    /// `target` is a tag, and there is no `tag`.
-    TagMissing,
-    /// `Freshet-Target` is none that there is for a PURGE.
-    PurgeTargetUnknown,
-    /// `Freshet-Target` needs a name, and there is no one `Freshet-Name`.
-    NameMissing,
-    /// An event that is no JSON object.
-    EventNotJson,
-    /// An event without a type.
-    EventTypeMissing,
     /// An event of a type that is not known here.
     EventTypeUnsupported,
-    /// An event without selectors.
-    SelectorsMissing,
-    /// An event by group without groups.
-    GroupsMissing,
-    /// An event's `purge` is no boolean.
-    EventPurgeUnknown,
     /// A selector that is right and can't be followed.
     SelectorUnsupported,
-    /// A selector that is no origin of the account.
-    OriginUnknown,
-    /// `target` is a transformation, and there is no `transformation`.
-    TransformationMissing,
+    /// A parameter or a member can't be taken.
+    Input(InputError),
+    /// No such variant is stored.
+    NotStored,
+    /// What is stored is no whole picture.
+    NotPicture,
+    /// A key of the config, which is taken away there.
+    KeyOfConfig,
+    /// Nothing was changed.
+    Change(ChangeError),
     /// The purge did not take place.
     Purge(PurgeError),
     /// The account has no such request.
@@ -289,24 +305,28 @@ enum AdminError {
 }
 
 /// The body of every answer that is no success. ImageKit's clients need `message`.
-#[derive(Serialize)]
-struct ErrorBody<'text> {
-    message: &'text str,
-    help: &'text str,
-    reason: &'text str,
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorBody {
+    /// What is wrong, in a sentence.
+    message: Cow<'static, str>,
+    /// What would be right.
+    help: Cow<'static, str>,
+    /// The code of the rule that refuses.
+    reason: &'static str,
+    /// The parameter, or the member of the body, that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    at: Option<Cow<'static, str>>,
 }
 
 const URL_INVALID: &str = "The URL is not valid for cache purging.";
 const URL_MISSING: &str = "Your request is missing URL parameter.";
-const EVENT_INVALID: &str = "The invalidation event is not valid.";
-const EVENT_HELP: &str = "Send a JSON object: {\"type\": \"uri\", \"selectors\": [\"https://…\"]}.";
 const TRY_AGAIN: &str = "Nothing is wrong with the request: send it again in a moment.";
 
 impl AdminError {
     /// Status, message, rule and help. The messages of ImageKit's contract are kept to the letter.
     fn parts(&self) -> (StatusCode, &'static str, &'static str, &'static str) {
         use StatusCode as Is;
-        const JSON_HELP: &str = "Send a JSON object: {\"url\": \"https://…\"}.";
         #[rustfmt::skip]
         let parts = match self {
             AdminError::HostInvalid => (Is::BAD_REQUEST, "Your request is missing a valid Host.", "host_invalid",
@@ -342,42 +362,25 @@ impl AdminError {
             AdminError::BodyLate => (Is::REQUEST_TIMEOUT, "The body of your request did not come in time.",
                 "body_late", TRY_AGAIN),
             AdminError::BodyBroken => (Is::BAD_REQUEST, "The body of your request broke off.", "body_broken", TRY_AGAIN),
-            AdminError::BodyNotJson => (Is::BAD_REQUEST, URL_MISSING, "body_not_json", JSON_HELP),
-            AdminError::UrlMissing => (Is::BAD_REQUEST, URL_MISSING, "url_missing", JSON_HELP),
-            AdminError::UrlNotText => (Is::BAD_REQUEST, URL_INVALID, "url_not_text", JSON_HELP),
-            AdminError::ModeUnknown => (Is::BAD_REQUEST, "The mode of your request is unknown.", "mode_unknown",
-                "mode is \"delete\" (what happens without it) or \"stale\"."),
-            AdminError::TargetUnknown => (Is::BAD_REQUEST, "The target of your request is unknown.", "target_unknown",
-                "target is \"url\" (what happens without it), \"asset\" or \"tag\"."),
-            AdminError::TagMissing => (Is::BAD_REQUEST, "Your request is missing a tag.", "tag_missing",
-                "Name it in the member tag: {\"target\": \"tag\", \"tag\": \"…\"}."),
-            AdminError::PurgeTargetUnknown => (Is::BAD_REQUEST, "The target of your request is unknown.", "target_unknown",
-                "Freshet-Target is url (what happens without it), prefix, asset, folder, pattern, tag or transformation."),
-            AdminError::NameMissing => (Is::BAD_REQUEST, "Your request is missing a name.", "name_missing",
-                "Name the tag or the transformation in the field Freshet-Name, once."),
-            AdminError::EventNotJson => (Is::BAD_REQUEST, EVENT_INVALID, "event_not_json", EVENT_HELP),
-            AdminError::EventTypeMissing => (Is::BAD_REQUEST, EVENT_INVALID, "type_missing", EVENT_HELP),
             AdminError::EventTypeUnsupported => (Is::NOT_IMPLEMENTED, "This type of selector is not supported.",
                 "type_unsupported", "type is \"uri\", \"uri-prefix\", \"origin\" or \"group\"."),
-            AdminError::SelectorsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "selectors_missing",
-                "selectors is an array of strings, and holds at least one."),
-            AdminError::GroupsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "groups_missing",
-                "Beside type \"group\", groups is an array of strings, and holds at least one."),
-            AdminError::EventPurgeUnknown => (Is::BAD_REQUEST, EVENT_INVALID, "purge_unknown",
-                "purge is true (remove) or false (what happens without it: go stale)."),
             AdminError::SelectorUnsupported => (Is::NOT_IMPLEMENTED, "This selector is not supported.",
                 "selector_unsupported", "The account's URLs are opaque: a URL with a * in it can't be named alone."),
-            AdminError::OriginUnknown => (Is::BAD_REQUEST, "A selector is no origin of the account.", "origin_unknown",
-                "Name a scheme, a host that the account has an endpoint on, and its port: \"https://img.example.com:443\"."),
-            AdminError::TransformationMissing => (Is::BAD_REQUEST, "Your request is missing a transformation.",
-                "transformation_missing",
-                "Name it in the member transformation: {\"target\": \"transformation\", \"transformation\": \"…\"}."),
+            // The rule and its sentences are the error's own; `into_response` has them.
+            AdminError::Input(error) => (Is::BAD_REQUEST, "", error.reason, ""),
+            AdminError::NotStored => (Is::NOT_FOUND, "Nothing is stored there.", "not_stored",
+                "Ask GET /v1/cache?url=… which variants there are."),
+            AdminError::NotPicture => (Is::NOT_FOUND, "What is stored there is no whole picture.", "not_picture",
+                "Only whole responses with status 200 and a type image/* are shown."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",
                 "ledger_unreadable", "The disk under the ledger fails; purges work all the same."),
             AdminError::Late => (Is::SERVICE_UNAVAILABLE, "The answer took too long.", "late",
                 "A purge that was sent may have taken place; sent again, it does no harm."),
+            AdminError::KeyOfConfig => (Is::CONFLICT, "This key is one of the config's.", "key_of_config",
+                "Take it out of the config, and start again."),
+            AdminError::Change(error) => return change_parts(*error),
             AdminError::Purge(error) => return purge_parts(error),
         };
         parts
@@ -398,6 +401,7 @@ impl AdminError {
             AdminError::Purge(PurgeError::AllowanceUsedUp(allowance)) => add_allowance(fields, allowance),
             AdminError::LedgerUnreadable
             | AdminError::Late
+            | AdminError::Change(ChangeError::Unavailable)
             | AdminError::Purge(PurgeError::Busy | PurgeError::Unavailable) => {
                 add_number(fields, header::RETRY_AFTER, 1);
             }
@@ -407,10 +411,25 @@ impl AdminError {
 }
 
 #[rustfmt::skip]
+fn change_parts(error: ChangeError) -> (StatusCode, &'static str, &'static str, &'static str) {
+    use StatusCode as Is;
+    const INVALID: &str = "Nothing was changed.";
+    match error {
+        ChangeError::Nothing => (Is::BAD_REQUEST, INVALID, "nothing", "Name what is to be changed."),
+        ChangeError::NoteTooLong => (Is::BAD_REQUEST, INVALID, "note_too_long", "A note has 1024 bytes at most."),
+        ChangeError::KeyTooLarge => (Is::BAD_REQUEST, INVALID, "key_too_large", "Bind the key to fewer or shorter URLs."),
+        ChangeError::KeyTaken => (Is::CONFLICT, INVALID, "key_taken", TRY_AGAIN),
+        ChangeError::TooManyKeys => (Is::CONFLICT, INVALID, "too_many_keys", "Take one away first."),
+        ChangeError::KeyUnknown => (Is::NOT_FOUND, "There is no such key.", "key_id_unknown", "GET /v1/keys has their ids."),
+        ChangeError::Unavailable => (Is::SERVICE_UNAVAILABLE, "Changes are not accepted now.", "unavailable", TRY_AGAIN),
+    }
+}
+
+#[rustfmt::skip]
 fn purge_parts(error: &PurgeError) -> (StatusCode, &'static str, &'static str, &'static str) {
     use StatusCode as Is;
     match error {
-        PurgeError::NoTargets => AdminError::UrlMissing.parts(),
+        PurgeError::NoTargets => (Is::BAD_REQUEST, URL_MISSING, "url_missing", "Name one target at least."),
         PurgeError::TooManyTargets => (Is::BAD_REQUEST, URL_INVALID, "too_many_targets", "Send fewer targets at once."),
         PurgeError::NoteTooLong => (Is::BAD_REQUEST, "The note of your request is too long.", "note_too_long",
             "A note has 1024 bytes at most."),
@@ -430,13 +449,22 @@ impl IntoResponse for AdminError {
         let mut res = match &self {
             AdminError::Purge(PurgeError::Refused(refused)) if !refused.is_empty() => {
                 let refusal = &refused[0].refusal;
-                let help = refusal.to_string();
-                reply(status, &ErrorBody { message, help: &help, reason: refusal.as_str() })
+                let help = refusal.to_string().into();
+                reply(
+                    status,
+                    &ErrorBody { message: message.into(), help, reason: refusal.as_str(), at: None },
+                )
+            }
+            AdminError::Input(error) => {
+                let InputError { at, reason, help, .. } = error;
+                let at = Some(at.clone()).filter(|at| !at.is_empty());
+                reply(status, &ErrorBody { message: error.message(), help: help.clone(), reason, at })
             }
             AdminError::Denied(denial) => {
-                reply(status, &ErrorBody { message, help: &denial.to_string(), reason })
+                let help = denial.to_string().into();
+                reply(status, &ErrorBody { message: message.into(), help, reason, at: None })
             }
-            _ => reply(status, &ErrorBody { message, help, reason }),
+            _ => reply(status, &ErrorBody { message: message.into(), help: help.into(), reason, at: None }),
         };
         self.add_fields(res.headers_mut());
         res
@@ -445,13 +473,26 @@ impl IntoResponse for AdminError {
 
 /// The one form of an answer.
 fn reply(status: StatusCode, body: &impl Serialize) -> Response {
-    let json = serde_json::to_vec(body).expect("bodies are structs of strings and numbers");
+    json(status, serde_json::to_vec(body).expect("bodies are structs of strings and numbers").into())
+}
+
+/// An answer that has nothing to say.
+fn no_content() -> Response {
+    let fields = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (StatusCode::NO_CONTENT, fields).into_response()
+}
+
+/// The same with a body that is JSON already.
+fn json(status: StatusCode, body: Bytes) -> Response {
     let fields = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
-    (status, fields, json).into_response()
+    (status, fields, body).into_response()
 }
 
 /// A month's allowance that is used up: a retry can't help before its end.
