@@ -6,12 +6,16 @@
 //! transformations have, `bound.rs` folders that a purge may have to lie in. No locks; O(length).
 
 mod bound;
+#[cfg(test)]
+mod cover_tests;
 mod pattern;
 mod refusal;
 mod tag;
 #[cfg(test)]
 mod tests;
 mod transformation;
+#[cfg(test)]
+mod wide_tests;
 mod wildcard;
 
 pub use bound::Bound;

@@ -31,6 +31,8 @@ use super::{ErrorBody, json};
     components(schemas(ErrorBody)),
     tags(
         (name = "imagekit", description = "ImageKit's purge calls, to the letter."),
+        (name = "purges", description = "Purges: asked for, tried, looked back at."),
+        (name = "allowance", description = "What an account may purge in a month."),
         (name = "cache", description = "What is stored."),
         (name = "session", description = "Browsers sign in by a key and keep a cookie."),
         (name = "server", description = "The process itself."),

@@ -9,11 +9,12 @@ use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::openapi::{self, Description};
-use super::{Admin, AdminError, api, cache, session, site};
+use super::{Admin, AdminError, allowance, api, cache, csv, dashboard, purges, session, site};
 
 /// Where the path of one request's status ends and its id begins.
 pub(super) const STATUS_PATH: &str = "/v1/files/purge/";
@@ -30,6 +31,11 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(api::purge))
         .routes(routes!(api::status))
+        .routes(routes!(purges::list, purges::create))
+        .routes(routes!(purges::show))
+        .routes(routes!(purges::cancel_warming))
+        .routes(routes!(csv::export))
+        .routes(routes!(allowance::show, allowance::change))
         .routes(routes!(cache::show))
         .routes(routes!(cache::keys))
         .routes(routes!(cache::image))
@@ -39,11 +45,17 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(openapi::describe))
 }
 
+/// The dashboard: pages for browsers, which no program calls.
+fn pages() -> Router<Arc<Admin>> {
+    Router::new().route("/", get(dashboard::page)).route("/assets/{name}", get(dashboard::asset))
+}
+
 /// The routes, for all connections: each request brings its own [`Connection`].
 pub(super) fn router(admin: Arc<Admin>) -> Router {
     let (router, described) = calls().split_for_parts();
     let described = serde_json::to_vec(&openapi::finished(described)).expect("names are strings");
     router
+        .merge(pages())
         .fallback(async || AdminError::PathUnknown)
         .method_not_allowed_fallback(async || AdminError::MethodUnknown)
         .layer(from_fn_with_state(Arc::clone(&admin), guard))

@@ -102,6 +102,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::config;
+    use crate::purge::{Attempt, By, Door, Submission, Warm, WarmProgress, WarmState, Wish};
 
     fn start() -> (App, Loopback) {
         let text = "[proxy]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
@@ -133,6 +134,47 @@ mod tests {
         assert_eq!((metrics.stored.get(), metrics.misses.get(), metrics.hits.get()), (1, 1, 1));
         assert_eq!(warm(&loopback, path, HeaderMap::new()), Fetched::Done);
         assert_eq!((metrics.stored.get(), metrics.misses.get(), metrics.hits.get()), (2, 2, 1));
+        app.stop();
+    }
+
+    #[test]
+    fn what_a_purge_removes_is_fetched_again_the_variants_that_were_asked_for_most() {
+        let (app, loopback) = start();
+        let avif = || HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("image/avif"))]);
+        let path = |width: u32| format!("photos/2024/harbour.jpg?tr=w-{width},f-auto");
+        // The first two are asked for again.
+        for (width, fields) in [(40, avif()), (41, HeaderMap::new()), (42, avif())] {
+            assert_eq!(warm(&loopback, &path(width), fields), Fetched::Done);
+        }
+        for (width, fields) in [(40, avif()), (41, HeaderMap::new())] {
+            assert_eq!(warm(&loopback, &path(width), fields), Fetched::Done);
+        }
+        let metrics = app.metrics();
+        assert_eq!((metrics.stored.get(), metrics.hits.get()), (3, 2));
+
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let progress = runtime.block_on(async {
+            let wishes = [Wish::url("https://img.test/demo/photos/2024/*")];
+            let by = By { key: "root".into(), door: Door::Api };
+            let (attempt, warm) = (Attempt::First, Warm::new(2, 1000));
+            let purge = Submission { account: 0, wishes: &wishes, attempt, by, note: None, warm };
+            let id = app.purger.submit(purge).await.unwrap().id;
+            loop {
+                let record = app.purger.request(None, id).await.unwrap().unwrap();
+                let progress = record.purge().and_then(|purge| purge.warm).unwrap();
+                if progress.state.has_ended() {
+                    return progress;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let expected = WarmProgress { state: WarmState::Done, planned: 2, done: 2, failed: 0 };
+        assert_eq!(progress, expected);
+        assert_eq!((metrics.stored.get(), metrics.hits.get()), (5, 2));
+        for (width, fields, hits) in [(40, avif(), 3), (41, HeaderMap::new(), 4), (42, avif(), 4)] {
+            assert_eq!(warm(&loopback, &path(width), fields), Fetched::Done);
+            assert_eq!(metrics.hits.get(), hits, "width {width}");
+        }
         app.stop();
     }
 

@@ -124,3 +124,34 @@ impl LiveRequest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn every_sweep_takes_room_until_it_ends_also_one_that_repeats_what_is_over() {
+        let now = Clock::manual(0).now();
+        let mut live = Live::default();
+        assert!(
+            live.has_room_for(limits::PURGES_LIVE_MAX) && !live.has_room_for(limits::PURGES_LIVE_MAX + 1)
+        );
+        let id = RequestId::random().unwrap();
+        live.begin(id, 0, 1, now);
+        assert_eq!(live.raise(id, 0), Fence::Counted);
+        assert!(
+            live.has_room_for(limits::PURGES_LIVE_MAX - 1) && !live.has_room_for(limits::PURGES_LIVE_MAX)
+        );
+        let counts = Counts { entries: 1, bytes: 2, shared: false };
+        let ended = live.swept(id, 0, Fence::Counted, counts, now).unwrap();
+        assert_eq!(ended.swept, Some((Box::new([counts]) as Box<[_]>, 0)));
+        assert!(live.get(id).is_none());
+
+        let repeated = live.raise(id, 0);
+        assert_eq!(repeated, Fence::Repeated);
+        assert!(!live.has_room_for(limits::PURGES_LIVE_MAX));
+        assert_eq!(live.swept(id, 0, repeated, counts, now), None);
+        assert!(live.has_room_for(limits::PURGES_LIVE_MAX));
+    }
+}

@@ -105,10 +105,24 @@ pub(crate) fn purger_in_memory(accounts: &[Account], fences: &Fences, clock: &Cl
 
 /// The same on a disk that takes no writes, after one purge made that known.
 pub(crate) async fn degraded_purger(accounts: &[Account], fences: &Fences, clock: &Clock) -> Purger {
+    forgetful_purger(accounts, fences, clock, 1, 1).await
+}
+
+/// The same after so many purges, of which it keeps this many rows.
+pub(crate) async fn forgetful_purger(
+    accounts: &[Account],
+    fences: &Fences,
+    clock: &Clock,
+    purges: usize,
+    rows_max: usize,
+) -> Purger {
     let disk = Disk::default();
-    let purger = purger(accounts, fences, clock, Medium::Disk(disk.clone()), Bounds::default()).unwrap();
+    let bounds = Bounds { rows_max, ..Bounds::default() };
+    let purger = purger(accounts, fences, clock, Medium::Disk(disk.clone()), bounds).unwrap();
     disk.refuse(ErrorKind::StorageFull);
-    submit_one(&purger, URL).await;
+    for _ in 0..purges {
+        submit_one(&purger, URL).await;
+    }
     assert_eq!(purger.health(), Health::Degraded(Trouble::DiskFull));
     purger
 }

@@ -209,7 +209,7 @@ async fn what_waits_is_listed_while_a_full_disk_can_be_read() {
     let purger = purger(&accounts, &fences, &clock, Medium::Disk(disk.clone()), Bounds::default()).unwrap();
     disk.fill();
     let urls: Vec<String> = (0..limits::PURGE_TARGETS_MAX).map(|n| format!("{URL}?{n}")).collect();
-    let wishes: Vec<_> = urls.iter().map(|url| Wish::url(url)).collect();
+    let wishes: Vec<_> = urls.iter().map(Wish::url).collect();
     let mut ids = Vec::new();
     while purger.health() == Health::Durable {
         assert!(ids.len() < 1000, "the disk has room for all of it");
