@@ -139,6 +139,10 @@ pub const CSV_ROWS_MAX: usize = 100_000;
 pub const KEYS_PAGE: usize = 100;
 /// Most keys on one page of a list.
 pub const KEYS_PAGE_MAX: usize = 1000;
+/// How long an invalidation event may wait for the sweep that removes; it is answered 202 then.
+pub const INVALIDATION_TIME: Duration = Duration::from_secs(20);
+/// Longest pause between two looks at that sweep.
+pub const INVALIDATION_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Sessions of browsers at once; one more ends the one that has been idle for longest.
 pub const SESSIONS_MAX: usize = 4096;
 /// Of them, those that were begun with one key.
@@ -239,6 +243,8 @@ const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
 const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
+const _: () =
+    assert!(ADMIN_BODY_TIME.as_secs() + INVALIDATION_TIME.as_secs() <= ADMIN_REQUEST_TIME.as_secs());
 const _: () = assert!(SESSIONS_OF_KEY_MAX < SESSIONS_MAX);
 const _: () = assert!(SESSION_IDLE_TIME.as_secs() < SESSION_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);

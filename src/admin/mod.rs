@@ -17,6 +17,7 @@ mod csv;
 mod dashboard;
 mod grammar;
 mod input;
+mod invalidate;
 mod openapi;
 mod pages;
 mod purge_method;
@@ -58,7 +59,7 @@ use crate::clock::Clock;
 use crate::config::{self, Account, Authority, NamedKey, Scope};
 use crate::key::Endpoints;
 use crate::limits;
-use crate::purge::{Allowance, Named, PurgeError, Purger, Wish};
+use crate::purge::{Allowance, Attempt, By, Door, Named, PurgeError, Purger, RequestId, Submission, Wish};
 use access::{Denial, Principal};
 
 use allowance::AllowanceShown;
@@ -134,6 +135,20 @@ impl Admin {
             }
         }
         Ok(())
+    }
+
+    /// Purges what was permitted, in the name of the caller's key.
+    async fn submit(
+        &self,
+        principal: &Principal,
+        door: Door,
+        account: usize,
+        wishes: &[Wish],
+        attempt: Attempt,
+    ) -> Result<RequestId, AdminError> {
+        let by = By { key: principal.name().into(), door };
+        let submission = Submission { account, wishes, attempt, by, note: None, warm: None };
+        self.purger.submit(submission).await.map(|accepted| accepted.id).map_err(AdminError::Purge)
     }
 
     /// Who sends this request.
@@ -270,6 +285,22 @@ enum AdminError {
     NotStored,
     /// What is stored is no whole picture.
     NotPicture,
+    /// An event that is no JSON object.
+    EventNotJson,
+    /// An event without a type.
+    EventTypeMissing,
+    /// An event of a type that is not known here.
+    EventTypeUnsupported,
+    /// An event without selectors.
+    SelectorsMissing,
+    /// An event by group without groups.
+    GroupsMissing,
+    /// An event's `purge` is no boolean.
+    EventPurgeUnknown,
+    /// A selector that is right and can't be followed.
+    SelectorUnsupported,
+    /// A selector that is no origin of the account.
+    OriginUnknown,
     /// The purge did not take place.
     Purge(PurgeError),
     /// Targets that can't be purged, or that the caller may not purge; with the verdicts on all.
@@ -311,6 +342,8 @@ struct ErrorBody {
 
 const URL_INVALID: &str = "The URL is not valid for cache purging.";
 const URL_MISSING: &str = "Your request is missing URL parameter.";
+const EVENT_INVALID: &str = "The invalidation event is not valid.";
+const EVENT_HELP: &str = "Send a JSON object: {\"type\": \"uri\", \"selectors\": [\"https://…\"]}.";
 const TRY_AGAIN: &str = "Nothing is wrong with the request: send it again in a moment.";
 
 impl AdminError {
@@ -365,6 +398,20 @@ impl AdminError {
             AdminError::Exhausted(_, allowance) => return purge_parts(&PurgeError::AllowanceUsedUp(*allowance)),
             AdminError::PurgeUnknown => (Is::NOT_FOUND, "There is no such purge.", "purge_unknown",
                 "It is another account's, or older than what the ledger keeps, or was never made."),
+            AdminError::EventNotJson => (Is::BAD_REQUEST, EVENT_INVALID, "event_not_json", EVENT_HELP),
+            AdminError::EventTypeMissing => (Is::BAD_REQUEST, EVENT_INVALID, "type_missing", EVENT_HELP),
+            AdminError::EventTypeUnsupported => (Is::NOT_IMPLEMENTED, "This type of selector is not supported.",
+                "type_unsupported", "type is \"uri\", \"uri-prefix\", \"origin\" or \"group\"."),
+            AdminError::SelectorsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "selectors_missing",
+                "selectors is an array of strings, and holds at least one."),
+            AdminError::GroupsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "groups_missing",
+                "Beside type \"group\", groups is an array of strings, and holds at least one."),
+            AdminError::EventPurgeUnknown => (Is::BAD_REQUEST, EVENT_INVALID, "purge_unknown",
+                "purge is true (remove) or false (what happens without it: go stale)."),
+            AdminError::SelectorUnsupported => (Is::NOT_IMPLEMENTED, "This selector is not supported.",
+                "selector_unsupported", "The account's URLs are opaque: a URL with a * in it can't be named alone."),
+            AdminError::OriginUnknown => (Is::BAD_REQUEST, "A selector is no origin of the account.", "origin_unknown",
+                "Name a scheme, a host that the account has an endpoint on, and its port: \"https://img.example.com:443\"."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",

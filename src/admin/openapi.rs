@@ -32,6 +32,7 @@ use super::{ErrorBody, json};
     tags(
         (name = "imagekit", description = "ImageKit's purge calls, to the letter."),
         (name = "purges", description = "Purges: asked for, tried, looked back at."),
+        (name = "invalidation", description = "The IETF draft \"An HTTP Cache Invalidation API\"."),
         (name = "allowance", description = "What an account may purge in a month."),
         (name = "cache", description = "What is stored."),
         (name = "session", description = "Browsers sign in by a key and keep a cookie."),

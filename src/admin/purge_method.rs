@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::input::InputError;
 use super::{Admin, AdminError, reply};
-use crate::purge::{Attempt, By, Door, Named, Submission, Wish};
+use crate::purge::{Attempt, Door, Named, Wish};
 use crate::target::Mode;
 
 const TARGET: HeaderName = HeaderName::from_static("freshet-target");
@@ -61,11 +61,8 @@ impl Admin {
         let account = principal.account(Some(self.endpoints.id_of(account)))?;
         let wishes = [wish(url, fields)?];
         self.permit(&principal, account, &wishes)?;
-        let by = By { key: principal.name().into(), door: Door::PurgeMethod };
-        let (attempt, wishes) = (Attempt::First, &wishes);
-        let submission = Submission { account, wishes, attempt, by, note: None, warm: None };
-        let accepted = self.purger.submit(submission).await.map_err(AdminError::Purge)?;
-        Ok(reply(StatusCode::OK, &Accepted { id: accepted.id.to_string() }))
+        let id = self.submit(&principal, Door::PurgeMethod, account, &wishes, Attempt::First).await?;
+        Ok(reply(StatusCode::OK, &Accepted { id: id.to_string() }))
     }
 }
 

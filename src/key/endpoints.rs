@@ -190,6 +190,11 @@ impl Endpoints {
         &self.owners[account].id
     }
 
+    /// Whether the URLs of the account with this index count as the bytes they are.
+    pub(crate) fn is_opaque(&self, account: usize) -> bool {
+        self.owners[account].urls == Urls::Opaque
+    }
+
     /// The endpoints of the account with this index, the canonical one first.
     pub(crate) fn of_account(&self, account: usize) -> &[Box<str>] {
         &self.owners[account].endpoints

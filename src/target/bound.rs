@@ -24,6 +24,7 @@ impl Bound {
             Target::Prefix(prefix) => prefix.as_str().starts_with(&*self.0),
             Target::Asset(asset) => asset.as_str().starts_with(&*self.0),
             Target::Folder(folder) => folder.as_str().starts_with(&*self.0),
+            Target::Tree(tree) => tree.as_str().starts_with(&*self.0),
             Target::Pattern(pattern) => pattern.fixed().starts_with(&*self.0),
             Target::Tag(_) | Target::Transformation(_) | Target::Host(_) | Target::Everything => false,
         }

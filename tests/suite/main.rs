@@ -15,6 +15,7 @@ mod hostile_framing;
 mod hostile_keys;
 mod https_origin;
 mod interim;
+mod invalidate;
 mod keep_alive_race;
 mod oracle;
 mod origins;

@@ -180,7 +180,8 @@ impl Principal {
             | Target::Prefix(_)
             | Target::Asset(_)
             | Target::Folder(_)
-            | Target::Pattern(_) => None,
+            | Target::Pattern(_)
+            | Target::Tree(_) => None,
         };
         match kind.filter(|_| self.folders.is_some()) {
             Some(kind) => Err(Denial::Kind(kind)),
