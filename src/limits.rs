@@ -131,16 +131,18 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 /// Client addresses whose wrong private keys are counted at once.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
-/// How long an invalidation event may wait for the sweep that removes; it is answered 202 then.
-pub const INVALIDATION_TIME: Duration = Duration::from_secs(20);
-/// Longest pause between two looks at that sweep.
-pub const INVALIDATION_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Longest head of an admin request, in bytes: a cursor may hold a whole key.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Rows of the history in one table.
+pub const CSV_ROWS_MAX: usize = 100_000;
 /// Keys on one page of a list, where the caller names no number.
 pub const KEYS_PAGE: usize = 100;
 /// Most keys on one page of a list.
 pub const KEYS_PAGE_MAX: usize = 1000;
+/// How long an invalidation event may wait for the sweep that removes; it is answered 202 then.
+pub const INVALIDATION_TIME: Duration = Duration::from_secs(20);
+/// Longest pause between two looks at that sweep.
+pub const INVALIDATION_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Sessions of browsers at once; one more ends the one that has been idle for longest.
 pub const SESSIONS_MAX: usize = 4096;
 /// Of them, those that were begun with one key.

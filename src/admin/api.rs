@@ -188,7 +188,7 @@ pub(super) async fn health(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 /// The newer clients count their retries in a field of their own.
-fn attempt(headers: &HeaderMap) -> Attempt {
+pub(super) fn attempt(headers: &HeaderMap) -> Attempt {
     let count =
         headers.get("x-stainless-retry-count").and_then(|count| count.to_str().ok()?.parse::<u32>().ok());
     match count {

@@ -139,7 +139,7 @@ enum WarmBody {
     Whether(bool),
     How {
         /// Images at most; 1000 without it.
-        #[schema(minimum = 1, maximum = 10000)]
+        #[schema(minimum = 1, maximum = 1000)]
         max: Option<u64>,
         /// Fetches a second; 50 without it.
         #[schema(minimum = 1, maximum = 1000)]
@@ -195,11 +195,6 @@ impl Asked {
     }
 
     fn of(wishes: Vec<Wish>, options: Options, dry_run: bool) -> Result<Asked, InputError> {
-        let text = |value, name, reason, help| match value {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(InputError::new(name, reason, help)),
-        };
         Ok(Asked {
             account: text(options.account, "account", "account_not_text", "account is an account's id.")?,
             note: text(options.note, "note", "note_not_text", "note is a line of text.")?.map(Into::into),
@@ -328,12 +323,29 @@ impl Place {
 }
 
 /// A JSON object, and nothing after it. serde would take an array of the members in their order, too.
-fn object<'body, T: Deserialize<'body>>(body: &'body [u8], help: &'static str) -> Result<T, InputError> {
+pub(super) fn object<'body, T: Deserialize<'body>>(
+    body: &'body [u8],
+    help: &'static str,
+) -> Result<T, InputError> {
     let read = match body.trim_ascii_start().first() {
         Some(b'{') => serde_json::from_slice(body).ok(),
         _ => None,
     };
     read.ok_or_else(|| InputError::new("", "body_not_json", help))
+}
+
+/// A member that is a text where it is there.
+pub(super) fn text(
+    value: Option<Value>,
+    name: &'static str,
+    reason: &'static str,
+    help: &'static str,
+) -> Result<Option<String>, InputError> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(InputError::new(name, reason, help)),
+    }
 }
 
 fn flag(value: &Value, name: &'static str) -> Result<bool, InputError> {
@@ -474,8 +486,8 @@ mod tests {
             (r#""warm": null"#,                           Ok((Mode::Delete, None, None))),
             (r#""warm": {}"#,                             Ok((Mode::Delete, usual, None))),
             (r#""warm": {"max": 5, "per_second": 2}"#,    Ok((Mode::Delete, Warm::new(5, 2), None))),
-            (r#""warm": {"max": 1000}"#,                  Ok((Mode::Delete, Warm::new(1000, limits::WARM_PER_SECOND_DEFAULT), None))),
-            (r#""warm": {"max": 1001}"#,                  Err(("warm", "warm_not_taken"))),
+            (r#""warm": {"max": 1000}"#,                 Ok((Mode::Delete, Warm::new(1000, limits::WARM_PER_SECOND_DEFAULT), None))),
+            (r#""warm": {"max": 1001}"#,                 Err(("warm", "warm_not_taken"))),
             (r#""warm": {"max": 0}"#,                     Err(("warm", "warm_not_taken"))),
             (r#""warm": {"per_second": 4294967297}"#,     Err(("warm", "warm_not_taken"))),
             (r#""warm": {"max": -1}"#,                    Err(("warm", "warm_not_taken"))),

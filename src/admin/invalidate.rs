@@ -29,37 +29,72 @@ use utoipa::ToSchema;
 use super::access::Principal;
 use super::input::InputError;
 use super::routes::Connection;
-use super::{Admin, AdminError, ErrorBody, api, reply};
+use super::{Admin, AdminError, api, reply};
 use crate::config::{Authority, Scope};
 use crate::limits;
 use crate::purge::{Attempt, Door, Named, Progress, PurgeError, RequestId, Status, Wish};
 use crate::target::Mode;
 
-/// Invalidate by an event
+/// An invalidation event (draft-nottingham-http-invalidation).
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes what `Event::read` reads")]
+struct EventBody {
+    #[schema(pattern = "^(uri|uri-prefix|origin|group)$", example = "uri")]
+    r#type: String,
+    /// URIs; or origins: scheme, host and port.
+    #[schema(min_items = 1, max_items = 100, example = json!(["http://127.0.0.1:8080/demo/photos/2024/harbour.jpg"]))]
+    selectors: Vec<String>,
+    /// Beside `group`: the groups.
+    groups: Option<Vec<String>>,
+    /// Whether what is selected is removed; else it goes stale.
+    #[schema(default = false)]
+    purge: Option<bool>,
+    /// The account's id, where the key leaves it open.
+    account: Option<String>,
+}
+
+/// The event was followed.
+#[derive(Serialize, ToSchema)]
+struct Accepted {
+    /// The purge's id.
+    #[schema(pattern = "^[0-9a-f]{24}$")]
+    id: String,
+}
+
+/// Why an event was not followed (RFC 9457).
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes what `into_problem` writes")]
+struct Problem {
+    title: String,
+    status: u16,
+    detail: String,
+    /// The code of the rule.
+    reason: String,
+}
+
+/// Invalidate, as an IETF draft says it
 ///
-/// The draft “An HTTP Cache Invalidation API”. Members that are not known are ignored; all or nothing.
+/// The draft "An HTTP Cache Invalidation API". All or nothing.
 #[utoipa::path(
-    post, path = "/invalidate", tag = "invalidation", operation_id = "invalidate",
-    request_body = EventBody,
+    post, path = "/invalidate", tag = "invalidation", operation_id = "invalidate", request_body = EventBody,
     responses(
-        (status = 200, description = "All that is selected is invalid; with `purge` it is removed.", body = Accepted),
-        (status = 202, description = "It is invalid, and still being removed.", body = Accepted),
-        (status = 400, description = "The event can't be followed; `selectors` may say where.", content(
-            (ErrorBody = "application/problem+json"), (ErrorBody = "application/json"))),
-        (status = 401, description = "Without a key.", content(
-            (ErrorBody = "application/problem+json"), (ErrorBody = "application/json"))),
-        (status = 403, description = "The key may not do that, or another site's page asks.", content(
-            (ErrorBody = "application/problem+json"), (ErrorBody = "application/json"))),
-        (status = 408, description = "The body did not come in time.", body = ErrorBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is over 1 MiB.", body = ErrorBody, content_type = "application/problem+json"),
-        (status = 415, description = "With a session: the body is not said to be JSON.", body = ErrorBody,
+        (status = 200, description = "What was selected is gone, or stale.", body = Accepted),
+        (status = 202, description = "Nobody is served what was selected; its removal goes on.", body = Accepted),
+        (status = 400, description = "The event can't be followed.", body = Problem,
             content_type = "application/problem+json"),
-        (status = 429, description = "The allowance is used up, or too many wrong keys.", body = ErrorBody,
+        (status = 401, description = "Without a key.", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key may not purge this.", body = Problem,
             content_type = "application/problem+json"),
-        (status = 501, description = "The type of selector is not supported.", body = ErrorBody,
+        (status = 408, description = "The body is late.", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "Not now.", content(
-            (ErrorBody = "application/problem+json"), (ErrorBody = "application/json"))),
+        (status = 415, description = "With a session's cookie: the body is not said to be JSON.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 429, description = "The month's allowance is used up, or too many wrong keys came.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 501, description = "The selector is not supported.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Not now.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn invalidate(
@@ -71,33 +106,6 @@ pub(super) async fn invalidate(
         Ok(done) => done,
         Err(refused) => refused.into_problem().await,
     }
-}
-
-/// An event.
-#[derive(Deserialize, ToSchema)]
-struct EventBody {
-    /// How selectors select: `uri`, `uri-prefix`, `origin` or `group`.
-    #[schema(value_type = String, required, example = "uri")]
-    r#type: Option<Value>,
-    /// Of a `uri` or a `uri-prefix` URIs, of an `origin` or a `group` origins.
-    #[schema(value_type = Vec<String>, required, min_items = 1, max_items = 100)]
-    selectors: Option<Value>,
-    /// Remove what is selected; without it, it goes stale.
-    #[schema(value_type = Option<bool>, default = false)]
-    purge: Option<Value>,
-    /// The names of a `group`.
-    #[schema(value_type = Option<Vec<String>>)]
-    groups: Option<Value>,
-    /// The account's id, for a key that is not bound to one; not of the draft.
-    #[schema(value_type = Option<String>)]
-    account: Option<Value>,
-}
-
-/// What was done.
-#[derive(Serialize, ToSchema)]
-struct Accepted {
-    /// The purge, as the history has it.
-    id: String,
 }
 
 /// What an event asks for.
@@ -239,11 +247,19 @@ impl Admin {
 
 impl Event {
     fn read(body: &[u8]) -> Result<Event, AdminError> {
+        #[derive(Deserialize)]
+        struct Members {
+            r#type: Option<Value>,
+            selectors: Option<Value>,
+            purge: Option<Value>,
+            groups: Option<Value>,
+            account: Option<Value>,
+        }
         // Without this look an array of values would do, too.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(bad("", "event_not_json", EVENT_HELP));
         }
-        let members: EventBody =
+        let members: Members =
             serde_json::from_slice(body).map_err(|_| bad("", "event_not_json", EVENT_HELP))?;
         let Some(Value::String(kind)) = members.r#type else {
             return Err(bad("type", "type_missing", EVENT_HELP));

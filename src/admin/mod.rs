@@ -10,8 +10,10 @@
 //! in the log. No answer carries a CORS field, so a browser shows none to another site.
 
 mod access;
+mod allowance;
 mod api;
 mod cache;
+mod csv;
 mod dashboard;
 mod grammar;
 mod input;
@@ -22,6 +24,8 @@ mod keys_tests;
 mod openapi;
 mod pages;
 mod purge_method;
+mod purges;
+mod records;
 mod routes;
 mod session;
 #[cfg(test)]
@@ -63,7 +67,9 @@ use crate::purge::{
 };
 use access::{Denial, Principal};
 
+use allowance::AllowanceShown;
 use input::InputError;
+use purges::VerdictShown;
 
 /// What the control plane needs.
 pub struct Admin {
@@ -296,6 +302,12 @@ enum AdminError {
     Change(ChangeError),
     /// The purge did not take place.
     Purge(PurgeError),
+    /// Targets that can't be purged, or that the caller may not purge; with the verdicts on all.
+    Targets { is_denied: bool, verdicts: Vec<VerdictShown> },
+    /// The month's allowance doesn't hold the targets.
+    Exhausted(AllowanceShown, Allowance),
+    /// The caller's account has no such purge.
+    PurgeUnknown,
     /// The account has no such request.
     RequestUnknown,
     /// The ledger can't be read now.
@@ -317,6 +329,14 @@ struct ErrorBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     at: Option<Cow<'static, str>>,
+    /// The verdicts on all targets, where one is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    targets: Option<Vec<VerdictShown>>,
+    /// What the account may still purge, where that is not enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    allowance: Option<AllowanceShown>,
 }
 
 const URL_INVALID: &str = "The URL is not valid for cache purging.";
@@ -372,6 +392,13 @@ impl AdminError {
                 "Ask GET /v1/cache?url=… which variants there are."),
             AdminError::NotPicture => (Is::NOT_FOUND, "What is stored there is no whole picture.", "not_picture",
                 "Only whole responses with status 200 and a type image/* are shown."),
+            AdminError::Targets { is_denied: true, .. } => (Is::FORBIDDEN, "Your key may not purge this.",
+                "target_denied", "Nothing was purged: see the verdict on each target in `targets`."),
+            AdminError::Targets { is_denied: false, .. } => (Is::BAD_REQUEST, "Not all targets can be purged.",
+                "target_refused", "Nothing was purged: see the verdict on each target in `targets`."),
+            AdminError::Exhausted(_, allowance) => return purge_parts(&PurgeError::AllowanceUsedUp(*allowance)),
+            AdminError::PurgeUnknown => (Is::NOT_FOUND, "There is no such purge.", "purge_unknown",
+                "It is another account's, or older than what the ledger keeps, or was never made."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",
@@ -398,7 +425,10 @@ impl AdminError {
                 let most = u64::from(limits::AUTH_FAILURES_MAX);
                 add_rate(fields, most, *wait, limits::AUTH_FAILURES_TIME);
             }
-            AdminError::Purge(PurgeError::AllowanceUsedUp(allowance)) => add_allowance(fields, allowance),
+            AdminError::Purge(PurgeError::AllowanceUsedUp(allowance))
+            | AdminError::Exhausted(_, allowance) => {
+                add_allowance(fields, allowance);
+            }
             AdminError::LedgerUnreadable
             | AdminError::Late
             | AdminError::Change(ChangeError::Unavailable)
@@ -446,27 +476,37 @@ fn purge_parts(error: &PurgeError) -> (StatusCode, &'static str, &'static str, &
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         let (status, message, reason, help) = self.parts();
-        let mut res = match &self {
+        let mut fields = HeaderMap::new();
+        self.add_fields(&mut fields);
+        let plain = ErrorBody {
+            message: message.into(),
+            help: help.into(),
+            reason,
+            at: None,
+            targets: None,
+            allowance: None,
+        };
+        let body = match self {
             AdminError::Purge(PurgeError::Refused(refused)) if !refused.is_empty() => {
                 let refusal = &refused[0].refusal;
-                let help = refusal.to_string().into();
-                reply(
-                    status,
-                    &ErrorBody { message: message.into(), help, reason: refusal.as_str(), at: None },
-                )
+                ErrorBody { help: refusal.to_string().into(), reason: refusal.as_str(), ..plain }
             }
             AdminError::Input(error) => {
-                let InputError { at, reason, help, .. } = error;
-                let at = Some(at.clone()).filter(|at| !at.is_empty());
-                reply(status, &ErrorBody { message: error.message(), help: help.clone(), reason, at })
+                let message = error.message();
+                ErrorBody {
+                    message,
+                    help: error.help,
+                    at: Some(error.at).filter(|at| !at.is_empty()),
+                    ..plain
+                }
             }
-            AdminError::Denied(denial) => {
-                let help = denial.to_string().into();
-                reply(status, &ErrorBody { message: message.into(), help, reason, at: None })
-            }
-            _ => reply(status, &ErrorBody { message: message.into(), help: help.into(), reason, at: None }),
+            AdminError::Denied(denial) => ErrorBody { help: denial.to_string().into(), ..plain },
+            AdminError::Targets { verdicts, .. } => ErrorBody { targets: Some(verdicts), ..plain },
+            AdminError::Exhausted(allowance, _) => ErrorBody { allowance: Some(allowance), ..plain },
+            _ => plain,
         };
-        self.add_fields(res.headers_mut());
+        let mut res = reply(status, &body);
+        res.headers_mut().extend(fields);
         res
     }
 }

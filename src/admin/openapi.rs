@@ -31,8 +31,10 @@ use super::{ErrorBody, json};
     components(schemas(ErrorBody)),
     tags(
         (name = "imagekit", description = "ImageKit's purge calls, to the letter."),
+        (name = "purges", description = "Purges: asked for, tried, looked back at."),
+        (name = "invalidation", description = "The IETF draft \"An HTTP Cache Invalidation API\"."),
+        (name = "allowance", description = "What an account may purge in a month."),
         (name = "cache", description = "What is stored."),
-        (name = "invalidation", description = "The draft “An HTTP Cache Invalidation API”."),
         (name = "keys", description = "Who may call, and for what."),
         (name = "session", description = "Browsers sign in by a key and keep a cookie."),
         (name = "server", description = "The process itself."),

@@ -25,12 +25,15 @@ pub(super) fn cursor_in(
     let decoded = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match decoded.filter(|text| is_right(text)) {
         Some(text) => Ok(Some(text)),
-        None => {
-            let help = "Send what `next` of the last page says, with the other parameters as they were; leave it \
-                        out for the first page.";
-            Err(InputError::new(CURSOR, "cursor_unknown", help))
-        }
+        None => Err(cursor_unknown()),
     }
+}
+
+/// What a cursor is that was never given, or for another list.
+pub(super) fn cursor_unknown() -> InputError {
+    let help = "Send what `next` of the last page says, with the other parameters as they were; leave it out for the \
+                first page.";
+    InputError::new(CURSOR, "cursor_unknown", help)
 }
 
 /// The most that one page is to have.

@@ -14,7 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::openapi::{self, Description};
-use super::{Admin, AdminError, api, cache, dashboard, invalidate, keys, session, site};
+use super::{
+    Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, keys, purges, session, site,
+};
 
 /// Where the path of one request's status ends and its id begins.
 pub(super) const STATUS_PATH: &str = "/v1/files/purge/";
@@ -31,13 +33,18 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(api::purge))
         .routes(routes!(api::status))
+        .routes(routes!(purges::list, purges::create))
+        .routes(routes!(purges::show))
+        .routes(routes!(purges::cancel_warming))
+        .routes(routes!(csv::export))
+        .routes(routes!(allowance::show, allowance::change))
         .routes(routes!(cache::show))
         .routes(routes!(cache::keys))
         .routes(routes!(cache::image))
+        .routes(routes!(invalidate::invalidate))
         .routes(routes!(session::who, session::sign_in, session::sign_out))
         .routes(routes!(keys::list, keys::add))
         .routes(routes!(keys::remove))
-        .routes(routes!(invalidate::invalidate))
         .routes(routes!(api::audit))
         .routes(routes!(api::health))
         .routes(routes!(openapi::describe))
