@@ -1,19 +1,23 @@
 //! The composition root: config → cache → purge → proxy → admin; and the way down: drain and join.
 //!
 //! Every long-lived thread is started here and joined here. The data plane has one thread a core, each with
-//! a runtime and a listener of its own; the control plane, the demo origin, the sweeper and the ledger have
-//! a thread each, so that neither plane starves the other.
+//! a runtime and a listener of its own; the control plane, the demo origin, the sweeper, the ledger and what warms
+//! have a thread each, so that neither plane starves the other.
+
+mod loopback;
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderValue, Response};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -24,9 +28,10 @@ use crate::clock::Clock;
 use crate::config::{Config, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
 use crate::key::Endpoints;
-use crate::proxy::{Proxy, listener};
+use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
 use crate::purge::{LedgerError, Purger};
 use crate::telemetry::Metrics;
+use loopback::Loopback;
 
 /// A running server.
 pub struct App {
@@ -43,6 +48,19 @@ pub struct App {
     planes: Vec<thread::JoinHandle<()>>,
     origin: Option<(watch::Sender<bool>, thread::JoinHandle<()>)>,
     sweeper: thread::JoinHandle<()>,
+}
+
+/// Where the data plane leaves what it doesn't know: keys and purges.
+struct Door(Arc<Admin>);
+
+impl PurgeDoor for Door {
+    fn purge(&self, call: PurgeCall) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> {
+        let admin = self.0.clone();
+        Box::pin(async move {
+            let PurgeCall { url, account, fields, peer } = call;
+            admin.purge_by_method(url, account, &fields, peer).await
+        })
+    }
 }
 
 /// Why a server could not be started. Nothing is left running.
@@ -125,9 +143,29 @@ impl App {
             Origin::Server(server) => server.clone(),
             Origin::Demo => server_at(demo_address.expect("started where an account uses it")),
         });
-        let proxy =
-            Proxy::new(&config, endpoints, cache.clone(), origins.collect(), tls, metrics.clone(), &instance);
-        let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), cache.clone(), clock);
+        let proxy = Proxy::new(
+            &config,
+            endpoints.clone(),
+            cache.clone(),
+            origins.collect(),
+            tls,
+            metrics.clone(),
+            &instance,
+        );
+        let (accounts, keys) = (&config.accounts, &config.keys);
+        let admin = Admin::new(
+            &config.admin,
+            accounts,
+            keys,
+            endpoints.clone(),
+            purger.clone(),
+            cache.clone(),
+            clock,
+        );
+        let admin = Arc::new(admin);
+        if config.proxy.purge_method {
+            proxy.open_purge_door(Arc::new(Door(admin.clone())));
+        }
 
         let sweeper = cache.start_sweeper().map_err(StartError::System)?;
         let (stop, stopped) = watch::channel(false);
@@ -146,6 +184,7 @@ impl App {
         }
         let serve = |socket| admin::serve(socket, admin, turned(stopped));
         planes.push(spawn_plane("admin", admins, drain, stop.subscribe(), serve)?);
+        planes.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, endpoints), stop.subscribe())?);
         let origin = origin.map(|(_, stop, thread)| (stop, thread));
         let (proxy, admin) = (proxy_address, admin_address);
         Ok(App {
@@ -224,6 +263,24 @@ fn spawn_plane<S: Future<Output = ()>>(
         });
     };
     thread::Builder::new().name(name.into()).spawn(plane).map_err(StartError::System)
+}
+
+/// A thread that fetches again what was purged, until the stop; then its fetches end where they are.
+fn spawn_warmer(
+    purger: Purger,
+    fetcher: Loopback,
+    stopped: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = runtime().map_err(StartError::System)?;
+    let warm = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = purger.run_warmings(Arc::new(fetcher)) => {}
+                () = turned(stopped) => {}
+            }
+        });
+    };
+    thread::Builder::new().name("warmer".into()).spawn(warm).map_err(StartError::System)
 }
 
 async fn turned(mut stop: watch::Receiver<bool>) {

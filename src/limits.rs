@@ -73,6 +73,12 @@ pub const TRANSFORMATION_BYTES_MAX: usize = 256;
 pub const RANGES_MAX: usize = 16;
 /// Sets of field names that stored responses share; a response with another one keeps its own.
 pub const SHAPES_MAX: usize = 1024;
+/// Bytes of a thread's block for the values of its answers' fields; it grows with a response that has more.
+pub const ANSWER_BLOCK_BYTES: usize = 4 * 1024;
+/// Values that shapes may hold for all responses that have them; kept as long as the process lives.
+pub const SHARED_VALUES_MAX: usize = 1024;
+/// Longest of them, in bytes.
+pub const SHARED_VALUE_BYTES_MAX: usize = 256;
 /// Live fences; beyond it two neighbours of an account are folded into a wider one.
 pub const FENCES_MAX: usize = 100;
 /// Fences remembered after they have retired, for audits of the store.
@@ -98,6 +104,12 @@ pub const ACCOUNT_ID_BYTES_MAX: usize = 64;
 pub const ACCOUNTS_MAX: usize = 10_000;
 /// Shortest private key in bits where a listener is not on loopback.
 pub const PRIVATE_KEY_BITS_MIN: usize = 128;
+/// Keys with scopes of their own in a config.
+pub const KEYS_MAX: usize = 1000;
+/// Longest name of a key, in bytes.
+pub const KEY_NAME_BYTES_MAX: usize = 64;
+/// URLs that one key may be bound to.
+pub const KEY_URLS_MAX: usize = 32;
 
 /// Connections that the admin listener holds at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 256;
@@ -119,11 +131,31 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 /// Client addresses whose wrong private keys are counted at once.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
-/// URLs in one purge request.
-pub const PURGE_URLS_MAX: usize = 100;
-/// Purges that wait for a disk that takes no writes; beyond it the oldest history leaves, charges never.
+/// How long an invalidation event may wait for the sweep that removes; it is answered 202 then.
+pub const INVALIDATION_TIME: Duration = Duration::from_secs(20);
+/// Longest pause between two looks at that sweep.
+pub const INVALIDATION_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Sessions of browsers at once; one more ends the one that has been idle for longest.
+pub const SESSIONS_MAX: usize = 4096;
+/// Of them, those that were begun with one key.
+pub const SESSIONS_OF_KEY_MAX: usize = 64;
+/// How long a session may be idle.
+pub const SESSION_IDLE_TIME: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long a session may last, used or not.
+pub const SESSION_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Targets of one purge request.
+pub const PURGE_TARGETS_MAX: usize = 100;
+/// URLs that a dry run names.
+pub const DRY_RUN_KEYS_MAX: usize = 100;
+/// Longest note of a change, in bytes.
+pub const NOTE_BYTES_MAX: usize = 1024;
+/// Keys that were made at run time.
+pub const STORED_KEYS_MAX: usize = 1000;
+/// What is kept of one such key, in bytes.
+pub const STORED_KEY_BYTES_MAX: usize = 16 * 1024;
+/// Changes that wait for a disk that takes no writes; beyond it the oldest history leaves, charges never.
 pub const LEDGER_PENDING_MAX: usize = 100_000;
-/// Bytes of the texts of those purges; the same rule holds beyond it.
+/// Bytes of the texts of those changes; the same rule holds beyond it.
 pub const LEDGER_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Calls to the ledger that wait for its thread at once; further ones wait for a place.
 pub const LEDGER_QUEUE_MAX: usize = 1024;
@@ -135,8 +167,38 @@ pub const LEDGER_PRUNE_PAUSE: Duration = Duration::from_secs(60 * 60);
 pub const LEDGER_PRUNE_ROWS: usize = 10_000;
 /// Memory for pages of the ledger's file, in bytes.
 pub const LEDGER_CACHE_BYTES: usize = 8 * 1024 * 1024;
-/// Purges whose first sweep has not ended; beyond it a purge is refused for a moment.
+/// Rows of the history that the ledger's thread looks at before it writes again.
+pub const LEDGER_SLICE_ROWS: usize = 256;
+/// Bytes of such rows; the row that passes it is the last one.
+pub const LEDGER_SLICE_BYTES: usize = 512 * 1024;
+/// Rows of one page of the history.
+pub const LIST_ROWS_MAX: usize = 200;
+/// Rows of a page, where the caller doesn't say.
+pub const LIST_ROWS_DEFAULT: usize = 50;
+/// Slices that one page looks at; it ends with what it has, and a cursor.
+pub const LIST_SLICES_MAX: usize = 32;
+/// Bytes of texts in one page; the slice that passes it is the last one.
+pub const LIST_BYTES: usize = 4 * 1024 * 1024;
+/// A wall clock that steps back by less than this makes no later change an earlier one in the history.
+pub const CLOCK_STEP_BACK: Duration = Duration::from_secs(1);
+/// Fences whose first sweep has not ended; beyond it a purge is refused for a moment.
 pub const PURGES_LIVE_MAX: usize = 100_000;
+/// Warmings that have not ended; what a purge over it asked to be fetched again is not.
+pub const WARMINGS_MAX: usize = 16;
+/// Warmings that fetch at once.
+pub const WARMINGS_RUNNING_MAX: usize = 4;
+/// Variants that one warming fetches.
+pub const WARM_KEYS_MAX: usize = HOTTEST_MAX;
+/// The same, where the caller doesn't say.
+pub const WARM_KEYS_DEFAULT: usize = 1000;
+/// Fetches of one warming in a second.
+pub const WARM_PER_SECOND_MAX: u32 = 1000;
+/// The same, where the caller doesn't say.
+pub const WARM_PER_SECOND_DEFAULT: u32 = 50;
+/// Fetches of one warming that are under way at once; where they are slow, its pace is theirs.
+pub const WARM_FETCHES_MAX: usize = 16;
+/// How long one of them may take.
+pub const WARM_FETCH_TIME: Duration = Duration::from_secs(60);
 /// Purges remembered to tell a client's retry from a new one; beyond it a retry is charged like a new one.
 pub const RETRIES_REMEMBERED_MAX: usize = 4096;
 /// How long after its answer a purge may be repeated by what is marked as a retry.
@@ -173,7 +235,15 @@ const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
 const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
+const _: () =
+    assert!(ADMIN_BODY_TIME.as_secs() + INVALIDATION_TIME.as_secs() <= ADMIN_REQUEST_TIME.as_secs());
+const _: () = assert!(SESSIONS_OF_KEY_MAX < SESSIONS_MAX);
+const _: () = assert!(SESSION_IDLE_TIME.as_secs() < SESSION_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
 const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);
+const _: () = assert!(WARM_KEYS_DEFAULT <= WARM_KEYS_MAX);
+const _: () = assert!(WARM_PER_SECOND_DEFAULT <= WARM_PER_SECOND_MAX);
+const _: () = assert!(LIST_ROWS_DEFAULT <= LIST_ROWS_MAX);
+const _: () = assert!(PURGE_TARGETS_MAX <= PURGES_LIVE_MAX);
 const _: () = assert!(DEMO_BODY_BYTES_MAX as u64 <= DEMO_SOURCE_BYTES_MAX);

@@ -26,7 +26,7 @@ pub enum Refusal {
     /// There are more than `REQUEST_FIELDS_MAX` fields (RFC 6585 §5). hyper's own bound, of 100, costs nothing while
     /// it is left alone.
     TooManyFields,
-    /// GET and HEAD have no body here (RFC 9110 §9.3.1).
+    /// GET and HEAD have no body here (RFC 9110 §9.3.1), nor has a PURGE.
     Body,
     /// A transfer coding other than one `chunked` (RFC 9112 §6.1).
     TransferCoding,
@@ -72,7 +72,7 @@ impl Refusal {
             Refusal::TargetForm => "The request target must be a path.".into(),
             Refusal::TargetTooLong => format!("The request target is longer than {TARGET_BYTES_MAX} bytes."),
             Refusal::TooManyFields => format!("The request has more than {REQUEST_FIELDS_MAX} fields."),
-            Refusal::Body => "A GET or HEAD request must have no body.".into(),
+            Refusal::Body => "A GET, HEAD or PURGE request must have no body.".into(),
             Refusal::TransferCoding => "The only transfer coding taken is one \"chunked\".".into(),
             Refusal::ConnectionOption => "Connection names a field that is not hop-by-hop.".into(),
             Refusal::Expectation => "The only expectation met is 100-continue.".into(),
@@ -113,7 +113,7 @@ pub fn admit<B>(request: &Request<B>, endpoints: &Endpoints, via: &str) -> Resul
         return Err(Refusal::TooManyFields);
     }
     framing(request.method(), request.version(), fields)?;
-    let authority = authority(request)?;
+    let authority = authority(request, endpoints)?;
     let path = uri.path();
     if !path.starts_with('/') {
         return Err(Refusal::TargetForm); // `*`, `host:port` and what hyper takes for one.
@@ -152,7 +152,7 @@ fn framing(method: &Method, version: Version, fields: &HeaderMap) -> Result<(), 
 }
 
 /// The one host that the request is for. An absolute target's wins, and Host must agree with it.
-fn authority<B>(request: &Request<B>) -> Result<Cow<'_, str>, Refusal> {
+fn authority<'a, B>(request: &'a Request<B>, endpoints: &Endpoints) -> Result<Cow<'a, str>, Refusal> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, another) = (hosts.next(), hosts.next());
     if another.is_some() {
@@ -160,7 +160,10 @@ fn authority<B>(request: &Request<B>) -> Result<Cow<'_, str>, Refusal> {
     }
     let host = host.ok_or(Refusal::Host("it is missing"))?;
     let host = host.to_str().map_err(|_| Refusal::Host("it is not a valid name or address"))?;
-    let host = Authority::canonical(host).map_err(|error| Refusal::Host(error.as_str()))?;
+    let host = match endpoints.knows(host) {
+        true => Cow::Borrowed(host), // Most requests': nothing is parsed.
+        false => Authority::canonical(host).map_err(|error| Refusal::Host(error.as_str()))?,
+    };
     let uri = request.uri();
     match (uri.scheme_str(), uri.authority()) {
         (None, None) => Ok(host),
