@@ -140,7 +140,7 @@ impl Purger {
     }
 
     /// Enters what the purger knows into records of the ledger.
-    async fn bring_up_to_date(&self, records: &mut [Record]) -> Result<(), Unreadable> {
+    pub(super) async fn bring_up_to_date(&self, records: &mut [Record]) -> Result<(), Unreadable> {
         let ended = {
             let state = self.0.state.lock();
             let of_live = |record: &mut &mut Record| !state.show(record);
