@@ -5,12 +5,16 @@
 //! character like others. `tag.rs` has the names that origins give their responses, `transformation.rs` those that
 //! transformations have. No locks; O(length).
 
+#[cfg(test)]
+mod cover_tests;
 mod pattern;
 mod refusal;
 mod tag;
 #[cfg(test)]
 mod tests;
 mod transformation;
+#[cfg(test)]
+mod wide_tests;
 mod wildcard;
 
 pub use refusal::Refusal;

@@ -159,12 +159,15 @@ struct Asked {
 enum Kind {
     Url,
     Asset,
+    Folder,
     Tag,
+    Transformation,
+    Pattern,
 }
 
 impl Asked {
-    /// Reads a JSON object: ImageKit's member `url`, and beside it `mode`, `target` and `tag`. Other members are
-    /// ignored, and their values never built.
+    /// Reads a JSON object: ImageKit's member `url`, and beside it `mode`, `target`, `tag` and `transformation`. Other
+    /// members are ignored, and their values never built.
     fn read(body: &[u8]) -> Result<Asked, AdminError> {
         #[derive(Deserialize)]
         struct Members {
@@ -172,6 +175,7 @@ impl Asked {
             mode: Option<Value>,
             target: Option<Value>,
             tag: Option<Value>,
+            transformation: Option<Value>,
         }
         // Without this look an array of one text would do, too.
         if body.trim_ascii_start().first() != Some(&b'{') {
@@ -181,10 +185,16 @@ impl Asked {
         let kind = match members.target.as_ref().map(Value::as_str) {
             None | Some(Some("url")) => Kind::Url,
             Some(Some("asset")) => Kind::Asset,
+            Some(Some("folder")) => Kind::Folder,
             Some(Some("tag")) => Kind::Tag,
+            Some(Some("transformation")) => Kind::Transformation,
+            Some(Some("pattern")) => Kind::Pattern,
             Some(_) => return Err(AdminError::TargetUnknown),
         };
-        let text = match (kind, members.url, members.tag) {
+        let name = if kind == Kind::Transformation { members.transformation } else { members.tag };
+        let text = match (kind, members.url, name) {
+            (Kind::Transformation, _, Some(Value::String(name))) => name,
+            (Kind::Transformation, ..) => return Err(AdminError::TransformationMissing),
             (Kind::Tag, _, Some(Value::String(tag))) => tag,
             (Kind::Tag, ..) => return Err(AdminError::TagMissing),
             (_, None, _) => return Err(AdminError::UrlMissing),
@@ -204,7 +214,10 @@ impl Asked {
         let named = match self.kind {
             Kind::Url => Named::Url(self.text),
             Kind::Asset => Named::Asset(self.text),
+            Kind::Folder => Named::Folder(self.text),
             Kind::Tag => Named::Tag(self.text),
+            Kind::Transformation => Named::Transformation(self.text),
+            Kind::Pattern => Named::Pattern(self.text),
         };
         Wish { named, mode: self.mode }
     }
@@ -250,7 +263,7 @@ mod tests {
     fn further_members_say_what_is_meant_and_what_becomes_of_it() {
         type Read<'a> = Result<(Kind, &'a str, Mode), &'a str>;
         #[rustfmt::skip]
-        let table: [(&str, Read<'_>); 13] = [
+        let table: [(&str, Read<'_>); 17] = [
             // members                              outcome
             (r#""url": "x""#,                        Ok((Kind::Url, "x", Mode::Delete))),
             (r#""url": "x", "mode": "delete""#,      Ok((Kind::Url, "x", Mode::Delete))),
@@ -260,7 +273,11 @@ mod tests {
             (r#""url": "x", "mode": 1"#,             Err("mode_unknown")),
             (r#""url": "x", "target": "url""#,       Ok((Kind::Url, "x", Mode::Delete))),
             (r#""url": "x", "target": "asset""#,     Ok((Kind::Asset, "x", Mode::Delete))),
-            (r#""url": "x", "target": "folder""#,    Err("target_unknown")),
+            (r#""url": "x", "target": "folder""#,    Ok((Kind::Folder, "x", Mode::Delete))),
+            (r#""url": "x", "target": "pattern""#,   Ok((Kind::Pattern, "x", Mode::Delete))),
+            (r#""target": "transformation", "transformation": "t""#, Ok((Kind::Transformation, "t", Mode::Delete))),
+            (r#""target": "transformation", "url": "x""#, Err("transformation_missing")),
+            (r#""url": "x", "target": "key""#,       Err("target_unknown")),
             (r#""url": "x", "target": ["asset"]"#,   Err("target_unknown")),
             (r#""target": "asset""#,                 Err("url_missing")),
             (r#""target": "tag", "tag": "t""#,       Ok((Kind::Tag, "t", Mode::Delete))),

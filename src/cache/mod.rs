@@ -50,6 +50,7 @@ mod variant;
 pub use audit::Audit;
 pub use discipline::{Cache, Commit, Figures, Lookup};
 pub use fence::{Epoch, OnSwept, Removed, Swept};
+pub use fields::Stamp;
 pub use flight::{Failure, Head, Join, Landing, Lead, Reader};
 pub use hottest::Hot;
 pub use inspect::{Listed, Page, Survey};

@@ -230,6 +230,7 @@ enum Step {
     PurgePrefix,
     PurgeAsset,
     PurgeTag,
+    PurgeWide,
     PurgeEverything,
     TakeJob,
     Work,
@@ -241,7 +242,7 @@ enum Step {
 }
 
 /// Every step, with the least and the most weight that a seed may give it.
-const STEPS: [(Step, usize, usize); 17] = [
+const STEPS: [(Step, usize, usize); 18] = [
     (Step::LookUp, 4, 20),
     (Step::Request, 4, 20),
     (Step::FetchAlone, 0, 3),
@@ -251,6 +252,7 @@ const STEPS: [(Step, usize, usize); 17] = [
     (Step::PurgePrefix, 1, 4),
     (Step::PurgeAsset, 0, 4),
     (Step::PurgeTag, 0, 3),
+    (Step::PurgeWide, 0, 5),
     (Step::PurgeEverything, 0, 1),
     (Step::TakeJob, 0, 8),
     (Step::Work, 1, 8),
@@ -299,6 +301,8 @@ struct Model {
     keys: Vec<Key>,
     urls: Vec<Target>,
     prefixes: Vec<Target>,
+    /// Folders, transformations and patterns.
+    wide: Vec<Target>,
     accepts: usize,
     /// Newest first.
     variants: Vec<Vec<Known>>,
@@ -327,7 +331,7 @@ impl Model {
         let (demo, neighbour) = (examples::DEMO, 2);
         let mut paths: Vec<(usize, String)> = Vec::new();
         for folder in ["p/q/", "p/q/deep/", "p/qq/"] {
-            for name in ["a.jpg", "a.jpg?tr=w-1", "tr:w-1/a.jpg", "b.jpg"] {
+            for name in ["a.jpg", "a.jpg?tr=w-1,n-hero", "tr:n-hero:n-old/a.jpg", "b.jpg"] {
                 paths.push((demo, format!("{folder}{name}")));
             }
         }
@@ -341,6 +345,18 @@ impl Model {
         let prefixes = ["p/q/*", "p/q/a*", "p/q/a.jpg*", "p/q/deep/*", "p/q*", "p/many/*", "p/many/00*"];
         let mut prefixes: Vec<Target> = prefixes.iter().map(|path| target(demo, path)).collect();
         prefixes.push(target(neighbour, "p/q/*"));
+        let wide = [
+            "folder p/q",
+            "folder p/q/deep",
+            "folder p/many",
+            "transformation hero",
+            "transformation old",
+            "pattern p/*/a.jpg",
+            "pattern p/q*.jpg",
+            "pattern p/*a.jpg?tr=*",
+            "pattern p/many/*5.jpg",
+        ];
+        let wide: Vec<Target> = wide.iter().map(|text| target(demo, text)).collect();
         let clock = Clock::manual(1_700_000_000);
         let max_bytes = if shape == Shape::Tight { 8 * 1024 } else { 64 * 1024 * 1024 };
         Model {
@@ -352,6 +368,7 @@ impl Model {
             keys: paths.iter().map(|(account, path)| key(*account, path)).collect(),
             urls: paths.iter().map(|(account, path)| target(*account, path)).collect(),
             prefixes,
+            wide,
             variants: paths.iter().map(|_| Vec::new()).collect(),
             purges: Vec::new(),
             markers: BTreeMap::new(),
@@ -423,6 +440,10 @@ impl Model {
             Step::PurgeTag => {
                 let name = ["red", "blue"][self.random.below(2)];
                 self.purge(Target::Tag(Tag::new(self.keys[key].account(), name).unwrap()));
+            }
+            Step::PurgeWide => {
+                let at = self.random.below(self.wide.len());
+                self.purge(self.wide[at].clone());
             }
             Step::PurgeEverything => self.purge(Target::Everything),
             Step::TakeJob => self.take_job(),

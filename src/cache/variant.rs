@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::fence::Epoch;
-use super::fields::{Fields, Shapes};
+use super::fields::{Fields, Shapes, Stamp};
 use super::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::clock::Moment;
 use crate::semantics::Fill;
@@ -269,6 +269,11 @@ impl Variant {
     /// allocations: the answer's own map, and what lets its values be slices of the variant's.
     pub fn fields(self: &Arc<Variant>) -> HeaderMap {
         Fields::map(self, |variant: &Arc<Variant>| &variant.fields)
+    }
+
+    /// The fields of an answer that has the whole. Allocates for the map alone.
+    pub fn answer(&self, stamp: &Stamp<'_>) -> HeaderMap {
+        self.fields.answer(stamp)
     }
 
     /// What a client's copy, and the origin's, is compared with. Read from the fields each time.

@@ -111,6 +111,11 @@ impl Endpoints {
         endpoints
     }
 
+    /// Whether `authority` is spelled as the host of an endpoint, which is its canonical spelling.
+    pub fn knows(&self, authority: &str) -> bool {
+        self.hosts.contains_key(authority)
+    }
+
     /// The key of a request to a host, by its canonical spelling: path and query as its target had them, without
     /// `?` and fragment.
     pub fn locate(&self, authority: &str, path: &str, query: Option<&str>) -> Result<Located, KeyError> {
@@ -258,10 +263,10 @@ impl Resolved {
 /// it may become an ignored one, the prefix ends before it, which covers more than was written and never less.
 /// A canonical query that is empty then is dropped, as one that was empty from the start.
 fn without_parameters(text: String, ignored: &[Parameter], extent: Extent, urls: Urls) -> String {
-    let (path, Some(query)) = super::split_query(&text) else { return text };
     if ignored.is_empty() {
         return text;
     }
+    let (path, Some(query)) = super::split_query(&text) else { return text };
     let mut out = String::with_capacity(text.len());
     out.push_str(path);
     let mut separator = '?';
@@ -307,11 +312,14 @@ impl Host {
     /// The last segment of a prefix may go on: `/demo` may become `/demolition`, so an endpoint `/demo` is
     /// asked last, and then everything below it is meant.
     fn find(&self, path: &str, query: Option<&str>, extent: Extent) -> Option<Match> {
-        let whole_segments = match path.rfind('/') {
-            Some(slash) if extent == Extent::Prefix && query.is_none() => &path[..=slash],
-            _ => path,
-        };
-        self.find_whole(whole_segments).or_else(|| self.find_whole(path))
+        if extent == Extent::Prefix
+            && query.is_none()
+            && let Some(slash) = path.rfind('/')
+            && let Some(found) = self.find_whole(&path[..=slash])
+        {
+            return Some(found);
+        }
+        self.find_whole(path)
     }
 
     fn find_whole(&self, path: &str) -> Option<Match> {

@@ -5,12 +5,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
 use crate::limits::REQUEST_ID_BYTES_MAX;
-
-/// The field that names a request.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::semantics::fields::X_REQUEST_ID;
 
 /// Makes names that no other request of this process has.
 pub struct RequestIds {
@@ -75,7 +73,12 @@ impl RequestName {
 
     /// The token.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).expect("a token is ASCII")
+        std::str::from_utf8(self.as_bytes()).expect("a token is ASCII")
+    }
+
+    /// The same, unread.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
     }
 
     /// The token as the value of a field. Costs one allocation.

@@ -120,3 +120,72 @@ impl Wish {
 fn confirmed(text: &str, confirm: Option<&str>) -> Result<(), Refusal> {
     if confirm == Some(text) { Ok(()) } else { Err(Refusal::ConfirmMissing { expected: text.into() }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::examples::{DEMO, accounts};
+
+    fn target(named: &Named) -> Result<String, &'static str> {
+        let wish = Wish { named: named.clone(), mode: Mode::Delete };
+        let target = wish.target(DEMO, "demo", &Endpoints::new(&accounts()));
+        target.map(|target| target.to_string()).map_err(|refusal| refusal.as_str())
+    }
+
+    #[test]
+    fn each_kind_comes_to_its_own_target() {
+        let url = |below: &str| format!("http://img.test/demo/{below}");
+        let confirm = |text: &str| Some(text.to_owned());
+        #[rustfmt::skip]
+        let table = [
+            (Named::Url(url("a/b.jpg")),              "url",            Ok("demo/a/b.jpg")),
+            (Named::Url(url("a/b*")),                 "url",            Ok("demo/a/b*")),
+            (Named::Prefix(url("a/b*")),              "prefix",         Ok("demo/a/b*")),
+            (Named::Prefix(url("a/b")),               "prefix",         Err("prefix-wildcard")),
+            (Named::Asset(url("tr:w-1/b.jpg?v")),     "asset",          Ok("asset demo/b.jpg")),
+            (Named::Folder(url("a")),                 "folder",         Ok("folder demo/a/")),
+            (Named::Tag("summer".into()),             "tag",            Ok("tag demo/summer")),
+            (Named::Tag(String::new()),               "tag",            Err("tag-empty")),
+            (Named::Transformation("n-hero".into()),  "transformation", Ok("transformation demo/hero")),
+            (Named::Transformation("a,b".into()),     "transformation", Err("transformation-character")),
+            (Named::Pattern(url("a/*/b")),            "pattern",        Ok("pattern demo/a/*/b")),
+            (Named::Pattern(url("a/b")),              "pattern",        Err("pattern-wildcard")),
+            (Named::Everything { confirm: confirm("everything") }, "everything", Ok("everything")),
+            (Named::Everything { confirm: None },               "everything", Err("confirm-missing")),
+            (Named::Everything { confirm: confirm("yes") },     "everything", Err("confirm-missing")),
+        ];
+        for (named, kind, expected) in table {
+            assert_eq!(target(&named), expected.map(str::to_owned), "{named:?}");
+            assert_eq!(named.kind(), kind);
+            assert!(named.text() == "everything" || format!("{named:?}").contains(named.text()));
+        }
+    }
+
+    #[test]
+    fn a_host_is_named_twice() {
+        let host = |host: &str, confirm: Option<&str>| {
+            target(&Named::Host { host: host.into(), confirm: confirm.map(str::to_owned) })
+        };
+        let all = "accounts demo raw demo-2";
+        assert_eq!(host("img.test", Some("img.test")).as_deref(), Ok(all));
+        assert_eq!(host("IMG.test.", Some("IMG.test.")).as_deref(), Ok(all));
+        assert_eq!(host("img.test", None), Err("confirm-missing"));
+        assert_eq!(host("img.test", Some("cdn.test")), Err("confirm-missing"));
+        assert_eq!(host("else.test", Some("else.test")), Err("host-unknown"));
+        assert_eq!(host("a b", Some("a b")), Err("authority"));
+        let refusal = Refusal::ConfirmMissing { expected: "img.test".into() };
+        let message = "a purge as wide as this is confirmed: say `img.test` as `confirm`, too";
+        assert_eq!(refusal.to_string(), message);
+    }
+
+    #[test]
+    fn wishes_that_differ_have_identities_that_differ() {
+        let text = "x".to_owned();
+        let named = [Named::Url(text.clone()), Named::Asset(text.clone()), Named::Tag(text)];
+        let wishes = named.into_iter().flat_map(|named| {
+            [Mode::Delete, Mode::Stale].map(|mode| Wish { named: named.clone(), mode }.identity())
+        });
+        let wishes: std::collections::BTreeSet<String> = wishes.collect();
+        assert_eq!(wishes.len(), 6);
+    }
+}

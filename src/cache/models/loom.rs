@@ -52,6 +52,8 @@ struct Given {
     fill: Fill,
     url: Target,
     folder: Target,
+    transformation: Target,
+    pattern: Target,
 }
 
 static GIVEN: LazyLock<Given> = LazyLock::new(|| {
@@ -59,10 +61,12 @@ static GIVEN: LazyLock<Given> = LazyLock::new(|| {
     let fill = model::planned(&model::fields(0), false, &clock);
     Given {
         clock,
-        key: model::key(DEMO, "p/q/a.jpg"),
+        key: model::key(DEMO, "p/q/tr:n-hero/a.jpg"),
         fill,
-        url: model::target(DEMO, "p/q/a.jpg"),
+        url: model::target(DEMO, "p/q/tr:n-hero/a.jpg"),
         folder: model::target(DEMO, "p/q/*"),
+        transformation: model::target(DEMO, "transformation hero"),
+        pattern: model::target(DEMO, "pattern p/*/a.jpg"),
     }
 });
 
@@ -334,6 +338,22 @@ fn overlapping_fences_of_both_modes_hold_what_each_promises() {
             },
             |world| world.purge(Mode::Delete, &GIVEN.url),
             |world| world.purge(Mode::Stale, &GIVEN.folder),
+            |world| world.fetch(),
+        ],
+    );
+}
+
+#[test]
+fn fences_over_a_transformation_and_a_pattern_hold_what_each_promises() {
+    explore(
+        nothing,
+        &[
+            |world| {
+                world.sweep();
+                world.look_up();
+            },
+            |world| world.purge(Mode::Stale, &GIVEN.transformation),
+            |world| world.purge(Mode::Delete, &GIVEN.pattern),
             |world| world.fetch(),
         ],
     );
