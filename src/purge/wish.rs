@@ -177,15 +177,4 @@ mod tests {
         let message = "a purge as wide as this is confirmed: say `img.test` as `confirm`, too";
         assert_eq!(refusal.to_string(), message);
     }
-
-    #[test]
-    fn wishes_that_differ_have_identities_that_differ() {
-        let text = "x".to_owned();
-        let named = [Named::Url(text.clone()), Named::Asset(text.clone()), Named::Tag(text)];
-        let wishes = named.into_iter().flat_map(|named| {
-            [Mode::Delete, Mode::Stale].map(|mode| Wish { named: named.clone(), mode }.identity())
-        });
-        let wishes: std::collections::BTreeSet<String> = wishes.collect();
-        assert_eq!(wishes.len(), 6);
-    }
 }
