@@ -220,6 +220,30 @@ async fn a_request_that_ends_behind_the_look_at_the_ledger_is_shown_as_it_ended(
     assert_eq!(purge.warm.unwrap().state, WarmState::Done);
 }
 
+/// The same, and its warming goes on, or ends too.
+#[tokio::test]
+async fn a_request_that_ends_behind_the_look_at_the_ledger_warms_for_as_long_as_it_does() {
+    let fences = Fences::default();
+    let (purger, _) = in_memory(&fences, None);
+    let wishes = [Wish::url(URL)];
+    let warm = Some(Warm::default());
+    let id = purger.submit(Submission { warm, ..submission(&wishes) }).await.unwrap().id;
+    let read = purger.request(None, id).await.unwrap().unwrap();
+    fences.end(0, Removed { swept: Swept::default(), hottest: vec![warming::hot("a.jpg", 1)] });
+    let mut goes_on = [read.clone()];
+    purger.bring_up_to_date(&mut goes_on).await.unwrap();
+    let purge = goes_on[0].purge().unwrap();
+    assert_eq!(purge.status(), Status::Completed);
+    assert_eq!(purge.warm, Some(WarmProgress { planned: 1, ..WarmProgress::default() }));
+    purger.cancel_warming(None, id);
+    for before in [read, goes_on[0].clone()] {
+        let mut cancelled = [before];
+        purger.bring_up_to_date(&mut cancelled).await.unwrap();
+        let warm = cancelled[0].purge().unwrap().warm.unwrap();
+        assert_eq!((warm.state, warm.planned), (WarmState::Cancelled, 1));
+    }
+}
+
 #[tokio::test]
 async fn what_waits_is_listed_while_a_full_disk_can_be_read() {
     let (disk, fences, clock) = (Disk::default(), Fences::default(), Clock::manual(FEBRUARY_2024));

@@ -111,7 +111,7 @@ impl World {
     }
 }
 
-fn hot(path: &str, hits: u32) -> Hot {
+pub(super) fn hot(path: &str, hits: u32) -> Hot {
     let endpoints = Endpoints::new(&[account("demo", None)]);
     let key = endpoints.parse_url(&format!("http://127.0.0.1:8080/demo/{path}")).unwrap().key;
     Hot { key, hits, fields: HeaderMap::new() }
