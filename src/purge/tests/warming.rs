@@ -76,7 +76,8 @@ impl World {
     }
 
     async fn next(&mut self) -> Fetch {
-        self.fetches.recv().await.unwrap()
+        let next = tokio::time::timeout(Duration::from_secs(20), self.fetches.recv()).await;
+        next.expect("a fetch comes").unwrap()
     }
 
     /// No fetch is under way, nor about to be, as long as the clock stands.
