@@ -162,6 +162,7 @@ proptest! {
                 let page = world.purger.list(Filter { cursor, ..filter.clone() }).await.unwrap();
                 prop_assert!(page.records.len() <= filter.limit);
                 found.extend(page.records.iter().map(|record| record.id));
+                prop_assert!(found.len() <= expected.len(), "pages repeat rows, or have what came meanwhile");
                 let Some(next) = page.next else { break };
                 prop_assert_eq!(Cursor::parse(&next.to_string()), Some(next));
                 cursor = Some(next);
