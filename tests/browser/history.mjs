@@ -26,7 +26,11 @@ export const history = {
     await desk.row(noted).waitFor();
     await page.reload();
     await desk.row(noted).waitFor();
-    expectEqual([await page.getByLabel('Search').inputValue(), await page.getByLabel('Status').inputValue(), await keys(desk)], ['winter CAMPAIGN', 'Completed', [noted]], 'what a reload keeps');
+    expectEqual(
+      [await page.getByLabel('Search').inputValue(), await page.getByLabel('Status').inputValue(), await keys(desk)],
+      ['winter CAMPAIGN', 'Completed', [noted]],
+      'what a reload keeps',
+    );
     await page.getByLabel('Search').fill(noted.slice(0, 12));
     await until('by its id', async () => JSON.stringify(await keys(desk)) === JSON.stringify([noted]));
     await page.getByLabel('Search').fill('no request has this');
@@ -36,7 +40,9 @@ export const history = {
   },
 
   'older ones follow page by page, each once': async (browser) => {
-    await Promise.all(Array.from({ length: 60 }, (_, place) => purge({ targets: [`${DEMO}paged/a/${place}.jpg`], note: 'paged' })));
+    await Promise.all(
+      Array.from({ length: 60 }, (_, place) => purge({ targets: [`${DEMO}paged/a/${place}.jpg`], note: 'paged' })),
+    );
     const desk = await (await Desk.open(browser)).as(KEYS.demo, '#/history?text=paged');
     await until('the first page', async () => (await keys(desk)).length === 50);
     await desk.button('Show older ones').click();
@@ -50,7 +56,11 @@ export const history = {
 
   'a request is repeated, with its targets, mode and note': async (browser) => {
     const url = `${DEMO}photos/2023/dunes.jpg?tr=w-48`;
-    const id = await purge({ targets: [url, { target: 'asset', url: `${DEMO}art/poster.png` }], note: 'again and again', mode: 'stale' });
+    const id = await purge({
+      targets: [url, { target: 'asset', url: `${DEMO}art/poster.png` }],
+      note: 'again and again',
+      mode: 'stale',
+    });
     await store(url);
     const desk = await (await Desk.open(browser)).as(KEYS.demo, `#/history?text=${id}`);
     await desk.row(id).getByRole('button', { name: 'Repeat' }).click();
@@ -63,7 +73,11 @@ export const history = {
     const repeated = await desk.submit();
     await desk.completed(repeated);
     const { body } = await api('GET', `/v1/purges/${repeated}`, KEYS.demo);
-    expectEqual(body.targets.map((target) => target.target), ['url', 'asset'], 'kinds of the repeated targets');
+    expectEqual(
+      body.targets.map((target) => target.target),
+      ['url', 'asset'],
+      'kinds of the repeated targets',
+    );
     expect(!(await isStored(url)), 'it is still stored');
     await desk.close();
   },
@@ -72,7 +86,10 @@ export const history = {
     const id = await purge({ targets: [`${DEMO}exported/a/b.jpg`], note: '=1+2, "quoted"' });
     const desk = await (await Desk.open(browser, { acceptDownloads: true })).as(KEYS.demo, `#/history?text=${id}`);
     await desk.row(id).waitFor();
-    const [download] = await Promise.all([desk.page.waitForEvent('download'), desk.page.getByRole('link', { name: 'Export CSV' }).click()]);
+    const [download] = await Promise.all([
+      desk.page.waitForEvent('download'),
+      desk.page.getByRole('link', { name: 'Export CSV' }).click(),
+    ]);
     expect(download.suggestedFilename().endsWith('.csv'), download.suggestedFilename());
     const text = readFileSync(await download.path(), 'utf8');
     const lines = text.trim().split('\r\n');

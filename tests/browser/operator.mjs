@@ -45,7 +45,10 @@ export const operator = {
     const row = desk.find('tr', { hasText: 'wordpress' });
     await row.waitFor();
     expect(!(await page.content()).includes(secret), 'the secret is still in the page');
-    expect(!(await page.evaluate(async () => (await fetch('/v1/keys')).text())).includes(secret), 'the secret is told again');
+    expect(
+      !(await page.evaluate(async () => (await fetch('/v1/keys')).text())).includes(secret),
+      'the secret is told again',
+    );
     const inside = await api('POST', '/v1/purges', secret, { targets: [`${DEMO}photos/2024/forest.jpg`] });
     const outside = await api('POST', '/v1/purges', secret, { targets: [`${DEMO}art/marble.jpg`] });
     expectEqual([inside.status, outside.status >= 400], [201, true], 'what the key may');
@@ -87,7 +90,11 @@ export const operator = {
     const desk = await (await Desk.open(browser)).as(KEYS.demo, '#/keys');
     const { page } = desk;
     await page.getByRole('heading', { name: 'Purge cache' }).waitFor();
-    expectEqual(await desk.find('.nav-link').allTextContents(), ['Purge cache', 'Overview', 'Inspect', 'History'], 'what leads where');
+    expectEqual(
+      await desk.find('.nav-link').allTextContents(),
+      ['Purge cache', 'Overview', 'Inspect', 'History'],
+      'what leads where',
+    );
     await desk.go('#/purges/new');
     expectEqual(await page.getByRole('radio', { name: /host|Everything/ }).count(), 0, 'kinds for operators');
     await desk.close();
@@ -95,9 +102,27 @@ export const operator = {
     const reader = await (await Desk.open(browser)).as(KEYS.reader, '#/purges/new');
     await reader.page.getByRole('heading', { name: 'Purge cache' }).waitFor();
     await reader.settled();
-    expectEqual([await reader.find('dialog').count(), await reader.button('New request').count()], [0, 0], 'ways to purge');
+    expectEqual(
+      [await reader.find('dialog').count(), await reader.button('New request').count()],
+      [0, 0],
+      'ways to purge',
+    );
     const before = (await purgesOf(KEYS.demo)).length;
-    expectEqual(await reader.page.evaluate(async (url) => (await fetch('/v1/purges', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ targets: [url] }) })).status, `${DEMO}a/b.jpg`), 403, 'status for a key that may read');
+    expectEqual(
+      await reader.page.evaluate(
+        async (url) =>
+          (
+            await fetch('/v1/purges', {
+              method: 'POST',
+              headers: { 'content-type': 'application/json' },
+              body: JSON.stringify({ targets: [url] }),
+            })
+          ).status,
+        `${DEMO}a/b.jpg`,
+      ),
+      403,
+      'status for a key that may read',
+    );
     expectEqual((await purgesOf(KEYS.demo)).length, before, 'requests');
     await reader.close();
   },

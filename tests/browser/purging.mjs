@@ -1,10 +1,28 @@
 // New request, and the list that shows what becomes of it.
 
-import { api, DEMO, Desk, expect, expectEqual, get, isStored, KEYS, purgesOf, SMALL, store, until, WILD } from './support.mjs';
+import {
+  api,
+  DEMO,
+  Desk,
+  expect,
+  expectEqual,
+  get,
+  isStored,
+  KEYS,
+  purgesOf,
+  SMALL,
+  store,
+  until,
+  WILD,
+} from './support.mjs';
 
 const open = async (browser, key = KEYS.demo, options) => (await Desk.open(browser, options)).as(key, '#/purges');
 const summary = (desk) => desk.find('.summary').textContent();
-const verdict = (desk, line) => desk.find('.editor-verdicts .editor-line').nth(line - 1).textContent();
+const verdict = (desk, line) =>
+  desk
+    .find('.editor-verdicts .editor-line')
+    .nth(line - 1)
+    .textContent();
 
 /** Stores, purges by the dialog, and says what is left. */
 async function purgeBy(desk, kind, lines, urls) {
@@ -15,14 +33,28 @@ async function purgeBy(desk, kind, lines, urls) {
 }
 
 export const purging = {
-  'each line is judged while it is typed: which rule refuses it, what would be right, what it matches': async (browser) => {
+  'each line is judged while it is typed: which rule refuses it, what would be right, what it matches': async (
+    browser,
+  ) => {
     const desk = await open(browser);
     const [first, second] = [`${DEMO}photos/2024/forest.jpg?tr=w-40`, `${DEMO}photos/2024/forest.jpg?tr=w-41`];
     await store(first, second);
-    await desk.draft([first, `${DEMO}photos/2024/forest*`, `${DEMO}photos*`, 'photos/forest.jpg', '', first, `${DEMO}photos/2024/nothing.jpg`]);
+    await desk.draft([
+      first,
+      `${DEMO}photos/2024/forest*`,
+      `${DEMO}photos*`,
+      'photos/forest.jpg',
+      '',
+      first,
+      `${DEMO}photos/2024/nothing.jpg`,
+    ]);
     expect(/^1 image, .*B$/.test(await verdict(desk, 1)), `line 1: ${await verdict(desk, 1)}`);
     expect(/^2 images, .*B$/.test(await verdict(desk, 2)), `line 2: ${await verdict(desk, 2)}`);
-    expectEqual(await Promise.all([3, 4, 5, 6, 7].map((line) => verdict(desk, line))), ['refused', 'refused', '', 'same as line 1', 'nothing stored'], 'lines 3 to 7');
+    expectEqual(
+      await Promise.all([3, 4, 5, 6, 7].map((line) => verdict(desk, line))),
+      ['refused', 'refused', '', 'same as line 1', 'nothing stored'],
+      'lines 3 to 7',
+    );
     const problems = desk.find('.problems li');
     expectEqual(await problems.count(), 2, 'explained refusals');
     const explained = await problems.first().textContent();
@@ -33,7 +65,13 @@ export const purging = {
     const submit = desk.find('dialog .dialog-footer .button.primary');
     expectEqual(await submit.getAttribute('aria-disabled'), 'true', 'aria-disabled');
     await submit.click({ force: true });
-    expectEqual(await desk.page.evaluate(() => document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd)), `${DEMO}photos*`, 'the line that is shown');
+    expectEqual(
+      await desk.page.evaluate(() =>
+        document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd),
+      ),
+      `${DEMO}photos*`,
+      'the line that is shown',
+    );
 
     // Mended, it can be sent; what was not typed again is not asked again.
     await desk.find('.editor-text').fill(`${first}\n${second}`);
@@ -65,7 +103,11 @@ export const purging = {
     await desk.completed(id);
     expect((await desk.row(id).textContent()).includes('+99 more'), 'the row says how many');
     const { body } = await api('GET', `/v1/purges/${id}`, KEYS.demo);
-    expectEqual([body.targets.length, body.matched, body.door, body.status], [100, 2, 'dashboard', 'Completed'], 'the request');
+    expectEqual(
+      [body.targets.length, body.matched, body.door, body.status],
+      [100, 2, 'dashboard', 'Completed'],
+      'the request',
+    );
     expectEqual([await isStored(urls[0]), await isStored(urls[99])], [false, false], 'what is stored');
 
     await desk.row(id).locator('.row-link').click();
@@ -79,7 +121,9 @@ export const purging = {
     await desk.close();
   },
 
-  'the allowance that is left is shown, and at its end a request is blocked, with a word on what to do': async (browser) => {
+  'the allowance that is left is shown, and at its end a request is blocked, with a word on what to do': async (
+    browser,
+  ) => {
     const desk = await open(browser, KEYS.small);
     await desk.find('.allowance-words', { hasText: '3 of 3' }).waitFor();
     const urls = [1, 2, 3, 4].map((place) => `${SMALL}photos/2024/forest.jpg?tr=w-4${place}`);
@@ -95,7 +139,10 @@ export const purging = {
 
     await desk.draft([urls[0]]);
     await notice.waitFor();
-    expect(/All 3 purges of this month are used.*begins anew/s.test(await notice.textContent()), `at the end: ${await notice.textContent()}`);
+    expect(
+      /All 3 purges of this month are used.*begins anew/s.test(await notice.textContent()),
+      `at the end: ${await notice.textContent()}`,
+    );
     const submit = desk.find('dialog .dialog-footer .button.primary');
     expectEqual(await submit.getAttribute('aria-disabled'), 'true', 'aria-disabled at the end');
     await submit.click({ force: true });
@@ -123,19 +170,41 @@ export const purging = {
   'an image goes with all its transformations, a folder with all its images': async (browser) => {
     const desk = await open(browser);
     const [base, other] = ['products/shoes/boot.png', 'products/shoes/runner.png'];
-    const urls = [`${DEMO}${base}?tr=w-40`, `${DEMO}tr:w-41/${base}`, `${DEMO}${other}?tr=w-40`, `${DEMO}products/kitchen/mug.png?tr=w-40`];
+    const urls = [
+      `${DEMO}${base}?tr=w-40`,
+      `${DEMO}tr:w-41/${base}`,
+      `${DEMO}${other}?tr=w-40`,
+      `${DEMO}products/kitchen/mug.png?tr=w-40`,
+    ];
     expectEqual(await purgeBy(desk, 'Images', [`${DEMO}${base}`], urls), [false, false, true, true], 'after the image');
-    expectEqual(await purgeBy(desk, 'Folders', [`${DEMO}products/shoes/`], urls), [false, false, false, true], 'after the folder');
+    expectEqual(
+      await purgeBy(desk, 'Folders', [`${DEMO}products/shoes/`], urls),
+      [false, false, false, true],
+      'after the folder',
+    );
     await desk.close();
   },
 
   'tags, named transformations and patterns are purged by their names': async (browser) => {
     const desk = await open(browser, KEYS.wild);
-    const [tagged, hero, deep, plain] = [`${WILD}tag/spring/a.svg`, `${WILD}tr:n-hero/tag/none/b.svg`, `${WILD}shop/2024/c/d.svg`, `${WILD}tag/none/e.svg`];
+    const [tagged, hero, deep, plain] = [
+      `${WILD}tag/spring/a.svg`,
+      `${WILD}tr:n-hero/tag/none/b.svg`,
+      `${WILD}shop/2024/c/d.svg`,
+      `${WILD}tag/none/e.svg`,
+    ];
     const urls = [tagged, hero, deep, plain];
     expectEqual(await purgeBy(desk, 'Tags', ['spring'], urls), [false, true, true, true], 'after the tag');
-    expectEqual(await purgeBy(desk, 'Transformations', ['hero'], urls), [true, false, true, true], 'after the transformation');
-    expectEqual(await purgeBy(desk, 'Patterns', [`${WILD}shop/*/d.svg`], urls), [true, true, false, true], 'after the pattern');
+    expectEqual(
+      await purgeBy(desk, 'Transformations', ['hero'], urls),
+      [true, false, true, true],
+      'after the transformation',
+    );
+    expectEqual(
+      await purgeBy(desk, 'Patterns', [`${WILD}shop/*/d.svg`], urls),
+      [true, true, false, true],
+      'after the pattern',
+    );
     await desk.close();
   },
 
@@ -148,7 +217,10 @@ export const purging = {
     const id = await desk.submit();
     await desk.row(id).locator('.row-link').click();
     await desk.find('.warming', { hasText: 'Done' }).waitFor();
-    expect((await desk.find('.warming').textContent()).includes('3 of 3'), `the warming: ${await desk.find('.warming').textContent()}`);
+    expect(
+      (await desk.find('.warming').textContent()).includes('3 of 3'),
+      `the warming: ${await desk.find('.warming').textContent()}`,
+    );
     expectEqual(await Promise.all(urls.map(isStored)), [true, true, true], 'what is stored again');
     await desk.close();
   },
@@ -174,7 +246,10 @@ export const purging = {
     const url = `${DEMO}art/marble.jpg?tr=w-40`;
     await store(url);
     await desk.find('.view-head .button.primary').waitFor();
-    const focused = () => page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.getAttribute('aria-label'));
+    const focused = () =>
+      page.evaluate(
+        () => document.activeElement.textContent.trim() || document.activeElement.getAttribute('aria-label'),
+      );
     await page.keyboard.press('Tab');
     expectEqual(await focused(), 'Skip to the content', 'the first stop');
     await page.keyboard.press('Enter');
@@ -185,7 +260,12 @@ export const purging = {
     // Around it once: the focus never leaves it.
     for (let step = 0; step < 16; step += 1) {
       await page.keyboard.press('Tab');
-      expect(await page.evaluate(() => document.activeElement === document.body || document.activeElement.closest('dialog') !== null), 'the focus left the dialog');
+      expect(
+        await page.evaluate(
+          () => document.activeElement === document.body || document.activeElement.closest('dialog') !== null,
+        ),
+        'the focus left the dialog',
+      );
     }
     await page.keyboard.press('Escape');
     await desk.find('dialog').waitFor({ state: 'detached' });
@@ -207,14 +287,25 @@ export const purging = {
 
   'the list takes up new requests by itself, and keeps the focus and the place': async (browser) => {
     const desk = await open(browser);
-    await Promise.all(Array.from({ length: 30 }, (_, place) => api('POST', '/v1/purges', KEYS.demo, { targets: [`${DEMO}photos/2024/forest.jpg?fill=${place}`] })));
+    await Promise.all(
+      Array.from({ length: 30 }, (_, place) =>
+        api('POST', '/v1/purges', KEYS.demo, { targets: [`${DEMO}photos/2024/forest.jpg?fill=${place}`] }),
+      ),
+    );
     await desk.go('#/purges');
     const link = desk.find('.requests .row-link').nth(20);
     await link.focus();
     await desk.page.evaluate(() => document.activeElement.scrollIntoView({ block: 'center' }));
-    const place = () => desk.page.evaluate(() => [document.activeElement.getAttribute('href'), Math.round(document.activeElement.getBoundingClientRect().top)]);
+    const place = () =>
+      desk.page.evaluate(() => [
+        document.activeElement.getAttribute('href'),
+        Math.round(document.activeElement.getBoundingClientRect().top),
+      ]);
     const [href, top] = await place();
-    const { body } = await api('POST', '/v1/purges', KEYS.demo, { targets: [`${DEMO}photos/2024/forest.jpg?fill=new`], note: 'from a script' });
+    const { body } = await api('POST', '/v1/purges', KEYS.demo, {
+      targets: [`${DEMO}photos/2024/forest.jpg?fill=new`],
+      note: 'from a script',
+    });
     await desk.row(body.id).waitFor({ state: 'attached' });
     await desk.completed(body.id);
     const [nowHref, nowTop] = await place();
