@@ -75,6 +75,10 @@ pub const RANGES_MAX: usize = 16;
 pub const SHAPES_MAX: usize = 1024;
 /// Bytes of a thread's block for the values of its answers' fields; it grows with a response that has more.
 pub const ANSWER_BLOCK_BYTES: usize = 4 * 1024;
+/// Values that shapes may hold for all responses that have them; kept as long as the process lives.
+pub const SHARED_VALUES_MAX: usize = 1024;
+/// Longest of them, in bytes.
+pub const SHARED_VALUE_BYTES_MAX: usize = 256;
 /// Live fences; beyond it two neighbours of an account are folded into a wider one.
 pub const FENCES_MAX: usize = 100;
 /// Fences remembered after they have retired, for audits of the store.
