@@ -16,38 +16,36 @@ const MODES = {
   },
 };
 
-/** What there is to see: stored images, and requests of every kind. */
-async function furnish() {
-  await store(
+const purge = (key, body) => api('POST', '/v1/purges', key, body);
+
+/** What there is to see, once: stored images, and requests of every kind. */
+let furnished = null;
+const furnish = () => (furnished ??= fill());
+
+async function fill() {
+  const harbour = [
     PICTURE,
     `${DEMO}photos/2024/harbour.jpg?tr=w-300,h-200`,
     `${DEMO}tr:w-200,h-200/photos/2024/harbour.jpg`,
     `${DEMO}photos/2024/harbour.jpg?tr=w-320,bl-6`,
     `${DEMO}photos/2024/harbour.jpg?tr=w-320,e-grayscale`,
-  );
-  await store(
-    ...[
-      'photos/2024/mountains.jpg',
-      'photos/2023/dunes.jpg',
-      'products/shoes/runner.png',
-      'art/poster.png',
-      'art/planet.webp',
-    ].map((path) => `${DEMO}${path}?tr=w-300,h-200`),
-  );
-  await api('POST', '/v1/purges', KEYS.demo, {
+  ];
+  const others = ['products/shoes/runner.png', 'art/poster.png', 'art/planet.webp'];
+  const planets = [100, 200, 300, 400].map((width) => `${DEMO}art/planet.webp?tr=w-${width}`);
+  await store(...harbour, ...others.map((path) => `${DEMO}${path}?tr=w-300,h-200`), ...planets);
+  await purge(KEYS.demo, {
+    targets: [{ target: 'asset', url: `${DEMO}art/planet.webp` }],
+    note: 'Re-shot by the studio',
+  });
+  await purge(KEYS.demo, { targets: planets.concat(harbour.slice(3)) });
+  await purge(KEYS.demo, { targets: [{ target: 'transformation', transformation: 'hero' }], note: 'Recipe changed' });
+  await purge(KEYS.demo, {
     targets: [{ target: 'folder', url: `${DEMO}photos/2024/` }],
     mode: 'stale',
     note: 'New season banners',
   });
-  await api('POST', '/v1/purges', KEYS.demo, {
-    targets: [{ target: 'asset', url: `${DEMO}products/shoes/boot.png` }],
-    note: 'Re-shot by the studio',
-  });
-  await api('POST', '/v1/purges', KEYS.demo, {
-    targets: Array.from({ length: 12 }, (_, place) => `${DEMO}art/marble.jpg?tr=w-300&v=${place}`),
-  });
-  await api('POST', '/v1/purges', KEYS.small, { targets: [`${SMALL}photos/2024/forest.jpg`] });
-  await store(PICTURE);
+  await purge(KEYS.small, { targets: [`${SMALL}photos/2024/forest.jpg`] });
+  await store(...harbour, ...planets);
 }
 
 /** Views by name: where they are, whose they are, and what to do there before the picture is taken. */
@@ -130,7 +128,7 @@ export const look = {
   },
 
   'a plot is read by the keyboard, and as a table': async (browser) => {
-    await store(`${DEMO}photos/2024/forest.jpg?tr=w-90`);
+    await store(`${DEMO}art/planet.webp?tr=w-90`);
     const desk = await (await Desk.open(browser)).as(KEYS.demo, '#/overview?minutes=15');
     const plot = desk.find('.plot').nth(1);
     await until(

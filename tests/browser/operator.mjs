@@ -1,6 +1,19 @@
 // What operators do, and nobody else.
 
-import { api, DEMO, Desk, expect, expectEqual, isStored, KEYS, purgesOf, SMALL, store, until } from './support.mjs';
+import {
+  api,
+  DEMO,
+  Desk,
+  expect,
+  expectEqual,
+  isStored,
+  KEYS,
+  purgesOf,
+  SMALL,
+  store,
+  until,
+  WILD,
+} from './support.mjs';
 
 export const operator = {
   'an operator raises the limit and begins the count anew, and the history says so': async (browser) => {
@@ -36,8 +49,8 @@ export const operator = {
     await desk.button('Make the key').click();
     await desk.find('.field-wrong', { hasText: 'A name is needed' }).waitFor();
     await page.getByLabel('Name', { exact: true }).fill('wordpress');
-    await page.locator('dialog').getByLabel('Account', { exact: true }).selectOption('demo');
-    await page.getByLabel(/^Only below/).fill(`${DEMO}photos/`);
+    await page.locator('dialog').getByLabel('Account', { exact: true }).selectOption('wild');
+    await page.getByLabel(/^Only below/).fill(`${WILD}photos/`);
     await desk.button('Make the key').click();
     const secret = await desk.find('.secret code').textContent();
     expect(secret.length >= 24, `the secret: ${secret}`);
@@ -49,8 +62,8 @@ export const operator = {
       !(await page.evaluate(async () => (await fetch('/v1/keys')).text())).includes(secret),
       'the secret is told again',
     );
-    const inside = await api('POST', '/v1/purges', secret, { targets: [`${DEMO}photos/2024/forest.jpg`] });
-    const outside = await api('POST', '/v1/purges', secret, { targets: [`${DEMO}art/marble.jpg`] });
+    const inside = await api('POST', '/v1/purges', secret, { targets: [`${WILD}photos/2024/forest.jpg`] });
+    const outside = await api('POST', '/v1/purges', secret, { targets: [`${WILD}art/marble.jpg`] });
     expectEqual([inside.status, outside.status >= 400], [201, true], 'what the key may');
     await row.getByRole('button', { name: 'Remove wordpress' }).click();
     await desk.button('Remove the key').click();
@@ -60,7 +73,7 @@ export const operator = {
   },
 
   'a host and everything are purged by an operator alone, who has to type it': async (browser) => {
-    const url = `${DEMO}photos/2024/forest.jpg?tr=w-71`;
+    const url = `${WILD}photos/2024/forest.jpg?tr=w-71`;
     await store(url);
     const desk = await (await Desk.open(browser)).as(KEYS.operator, '#/purges/new');
     const { page } = desk;

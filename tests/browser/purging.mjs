@@ -2,7 +2,6 @@
 
 import {
   api,
-  DEMO,
   Desk,
   expect,
   expectEqual,
@@ -16,7 +15,7 @@ import {
   WILD,
 } from './support.mjs';
 
-const open = async (browser, key = KEYS.demo, options) => (await Desk.open(browser, options)).as(key, '#/purges');
+const open = async (browser, key = KEYS.wild, options) => (await Desk.open(browser, options)).as(key, '#/purges');
 const summary = (desk) => desk.find('.summary').textContent();
 const verdict = (desk, line) =>
   desk
@@ -37,16 +36,16 @@ export const purging = {
     browser,
   ) => {
     const desk = await open(browser);
-    const [first, second] = [`${DEMO}photos/2024/forest.jpg?tr=w-40`, `${DEMO}photos/2024/forest.jpg?tr=w-41`];
+    const [first, second] = [`${WILD}photos/2024/forest.jpg?tr=w-40`, `${WILD}photos/2024/forest.jpg?tr=w-41`];
     await store(first, second);
     await desk.draft([
       first,
-      `${DEMO}photos/2024/forest*`,
-      `${DEMO}photos*`,
+      `${WILD}photos/2024/forest*`,
+      `${WILD}photos*`,
       'photos/forest.jpg',
       '',
       first,
-      `${DEMO}photos/2024/nothing.jpg`,
+      `${WILD}photos/2024/nothing.jpg`,
     ]);
     expect(/^1 image, .*B$/.test(await verdict(desk, 1)), `line 1: ${await verdict(desk, 1)}`);
     expect(/^2 images, .*B$/.test(await verdict(desk, 2)), `line 2: ${await verdict(desk, 2)}`);
@@ -61,7 +60,7 @@ export const purging = {
     expect(explained.includes('Line 3') && /levels|characters/.test(explained), `the rule: ${explained}`);
     expect((await summary(desk)).startsWith('2 of 5 targets refused'), `the summary: ${await summary(desk)}`);
     expectEqual(await desk.find('.editor-text').getAttribute('aria-invalid'), 'true', 'aria-invalid');
-    const before = (await purgesOf(KEYS.demo)).length;
+    const before = (await purgesOf(KEYS.wild)).length;
     const submit = desk.find('dialog .dialog-footer .button.primary');
     expectEqual(await submit.getAttribute('aria-disabled'), 'true', 'aria-disabled');
     await submit.click({ force: true });
@@ -69,7 +68,7 @@ export const purging = {
       await desk.page.evaluate(() =>
         document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd),
       ),
-      `${DEMO}photos*`,
+      `${WILD}photos*`,
       'the line that is shown',
     );
 
@@ -77,14 +76,14 @@ export const purging = {
     await desk.find('.editor-text').fill(`${first}\n${second}`);
     await until('the summary counts both', async () => (await summary(desk)).startsWith('Matches 2 images'));
     expectEqual(await submit.getAttribute('aria-disabled'), 'false', 'aria-disabled when all is well');
-    expectEqual((await purgesOf(KEYS.demo)).length, before, 'requests that dry runs made');
+    expectEqual((await purgesOf(KEYS.wild)).length, before, 'requests that dry runs made');
     expect((await isStored(first)) && (await isStored(second)), 'a dry run purged');
     await desk.close();
   },
 
   'a hundred URLs are one request, which turns Completed by itself; 101 are refused': async (browser) => {
     const desk = await open(browser);
-    const urls = Array.from({ length: 101 }, (_, place) => `${DEMO}photos/2024/mountains.jpg?tr=w-40&v=${place}`);
+    const urls = Array.from({ length: 101 }, (_, place) => `${WILD}photos/2024/mountains.jpg?tr=w-40&v=${place}`);
     await store(urls[0], urls[99]);
     await desk.draft(urls);
     expectEqual(await desk.find('.editor-count').textContent(), '101 of 100', 'the count');
@@ -102,7 +101,7 @@ export const purging = {
     expectEqual(await desk.find('.requests tbody tr').first().getAttribute('data-key'), id, 'the first row');
     await desk.completed(id);
     expect((await desk.row(id).textContent()).includes('+99 more'), 'the row says how many');
-    const { body } = await api('GET', `/v1/purges/${id}`, KEYS.demo);
+    const { body } = await api('GET', `/v1/purges/${id}`, KEYS.wild);
     expectEqual(
       [body.targets.length, body.matched, body.door, body.status],
       [100, 2, 'dashboard', 'Completed'],
@@ -152,7 +151,7 @@ export const purging = {
 
   'marked stale, an image stays and is asked about': async (browser) => {
     const desk = await open(browser);
-    const url = `${DEMO}photos/2024/harbour.jpg?tr=w-42`;
+    const url = `${WILD}photos/2024/harbour.jpg?tr=w-42`;
     await store(url);
     await desk.draft([url]);
     await desk.page.getByRole('radio', { name: /^Mark stale/ }).check();
@@ -171,14 +170,14 @@ export const purging = {
     const desk = await open(browser);
     const [base, other] = ['products/shoes/boot.png', 'products/shoes/runner.png'];
     const urls = [
-      `${DEMO}${base}?tr=w-40`,
-      `${DEMO}tr:w-41/${base}`,
-      `${DEMO}${other}?tr=w-40`,
-      `${DEMO}products/kitchen/mug.png?tr=w-40`,
+      `${WILD}${base}?tr=w-40`,
+      `${WILD}tr:w-41/${base}`,
+      `${WILD}${other}?tr=w-40`,
+      `${WILD}products/kitchen/mug.png?tr=w-40`,
     ];
-    expectEqual(await purgeBy(desk, 'Images', [`${DEMO}${base}`], urls), [false, false, true, true], 'after the image');
+    expectEqual(await purgeBy(desk, 'Images', [`${WILD}${base}`], urls), [false, false, true, true], 'after the image');
     expectEqual(
-      await purgeBy(desk, 'Folders', [`${DEMO}products/shoes/`], urls),
+      await purgeBy(desk, 'Folders', [`${WILD}products/shoes/`], urls),
       [false, false, false, true],
       'after the folder',
     );
@@ -210,9 +209,9 @@ export const purging = {
 
   'what was asked for most is warmed again, and the details say how far it is': async (browser) => {
     const desk = await open(browser);
-    const urls = [50, 51, 52].map((width) => `${DEMO}photos/2023/meadow.jpg?tr=w-${width}`);
+    const urls = [50, 51, 52].map((width) => `${WILD}photos/2023/meadow.jpg?tr=w-${width}`);
     await store(...urls);
-    await desk.draft([`${DEMO}photos/2023/meadow*`]);
+    await desk.draft([`${WILD}photos/2023/meadow*`]);
     await desk.page.getByLabel(/^Warm afterwards/).check();
     const id = await desk.submit();
     await desk.row(id).locator('.row-link').click();
@@ -227,15 +226,15 @@ export const purging = {
 
   'a warming that runs can be cancelled': async (browser) => {
     const desk = await open(browser);
-    await store(...[60, 61, 62, 63].map((width) => `${DEMO}photos/2023/beach.jpg?tr=w-${width}`));
-    await desk.draft([`${DEMO}photos/2023/beach*`]);
+    await store(...[60, 61, 62, 63].map((width) => `${WILD}photos/2023/beach.jpg?tr=w-${width}`));
+    await desk.draft([`${WILD}photos/2023/beach*`]);
     await desk.page.getByLabel(/^Warm afterwards/).check();
     await desk.page.getByLabel('Per second').fill('1');
     const id = await desk.submit();
     await desk.row(id).locator('.row-link').click();
     await desk.button('Cancel the warming').click();
     await desk.find('.warming', { hasText: 'Cancelled' }).waitFor();
-    const { body } = await api('GET', `/v1/purges/${id}`, KEYS.demo);
+    const { body } = await api('GET', `/v1/purges/${id}`, KEYS.wild);
     expectEqual(body.warm.state, 'cancelled', 'state of the warming');
     await desk.close();
   },
@@ -243,7 +242,7 @@ export const purging = {
   'New request is worked by the keyboard alone, and gives the focus back': async (browser) => {
     const desk = await open(browser);
     const { page } = desk;
-    const url = `${DEMO}art/marble.jpg?tr=w-40`;
+    const url = `${WILD}art/marble.jpg?tr=w-40`;
     await store(url);
     await desk.find('.view-head .button.primary').waitFor();
     const focused = () =>
@@ -289,7 +288,7 @@ export const purging = {
     const desk = await open(browser);
     await Promise.all(
       Array.from({ length: 30 }, (_, place) =>
-        api('POST', '/v1/purges', KEYS.demo, { targets: [`${DEMO}photos/2024/forest.jpg?fill=${place}`] }),
+        api('POST', '/v1/purges', KEYS.wild, { targets: [`${WILD}photos/2024/forest.jpg?fill=${place}`] }),
       ),
     );
     await desk.go('#/purges');
@@ -302,8 +301,8 @@ export const purging = {
         Math.round(document.activeElement.getBoundingClientRect().top),
       ]);
     const [href, top] = await place();
-    const { body } = await api('POST', '/v1/purges', KEYS.demo, {
-      targets: [`${DEMO}photos/2024/forest.jpg?fill=new`],
+    const { body } = await api('POST', '/v1/purges', KEYS.wild, {
+      targets: [`${WILD}photos/2024/forest.jpg?fill=new`],
       note: 'from a script',
     });
     await desk.row(body.id).waitFor({ state: 'attached' });

@@ -76,11 +76,13 @@ export async function get(url, headers = {}) {
 
 /** Stores images, and sees that they are. */
 export async function store(...urls) {
-  for (const url of urls) {
-    const { status } = await get(url);
-    expectEqual(status, 200, url);
-    expect(await isStored(url), `${url} is not stored`);
-  }
+  await Promise.all(
+    urls.map(async (url) => {
+      const { status } = await get(url);
+      expectEqual(status, 200, url);
+      expect(await isStored(url), `${url} is not stored`);
+    }),
+  );
 }
 
 export async function isStored(url) {
