@@ -255,6 +255,11 @@ impl Variant {
         }
     }
 
+    /// The fields of a request that it answers: those that select it.
+    pub fn selecting_fields(&self) -> HeaderMap {
+        self.rare.as_ref().map_or_else(HeaderMap::new, |rare| rare.selection.fields())
+    }
+
     /// What it may be purged by, beside its key.
     pub fn tags(&self) -> &Tags {
         self.rare.as_ref().map_or(Tags::NONE, |rare| &rare.tags)

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use ahash::RandomState;
 
 use super::canonical::{self, PATH, QUERY};
-use super::{Key, KeyError, KeyPrefix, spare};
+use super::{Key, KeyError, KeyPattern, KeyPrefix, spare};
 use crate::config::{Account, Authority, Parameter, Route, UrlEndpoint, Urls};
 use crate::limits::{KEY_BYTES_MAX, TARGET_BYTES_MAX};
 
@@ -145,6 +145,33 @@ impl Endpoints {
         }
         let resolved = self.resolve(authority.as_str(), path, query, Extent::Prefix)?;
         Ok((resolved.account, KeyPrefix(resolved.text.into())))
+    }
+
+    /// The pattern of a URL's text in which every `*` from its path on is a wildcard, and the account that it belongs
+    /// to. It stands for canonical texts: what stands between the stars is written as it would be in a URL, each
+    /// segment and parameter by what is written of it, and what a route leaves out of keys is in none of them.
+    ///
+    /// # Panics
+    /// Where `text` has no `*`, or one before its path.
+    pub(crate) fn parse_pattern(&self, text: &str) -> Result<(usize, KeyPattern), KeyError> {
+        let star = text.find('*').expect("a pattern has a `*`");
+        // With its `?`, so that its path goes no further; its query is written below, whole.
+        let (head, rest) = match text[..star].find('?') {
+            Some(mark) => (&text[..=mark], &text[mark..]),
+            None => text.split_at(star),
+        };
+        let (account, KeyPrefix(prefix)) = self.parse_prefix(head)?;
+        let urls = self.owners[account].urls;
+        let mut out = String::from(prefix.strip_suffix('?').unwrap_or(&prefix));
+        let (path, query) = super::split_query(rest);
+        let segment = out.rfind('/').map_or(0, |slash| slash + 1);
+        canonical::write_pattern(path, &PATH, urls, segment, &mut out)?;
+        if let Some(query) = query.filter(|query| !query.is_empty() || urls == Urls::Opaque) {
+            out.push('?');
+            let parameter = out.len();
+            canonical::write_pattern(query, &QUERY, urls, parameter, &mut out)?;
+        }
+        if out.len() > KEY_BYTES_MAX { Err(KeyError::TooLong) } else { Ok((account, KeyPattern::new(out))) }
     }
 
     /// The URL of a key: below its account's canonical endpoint, or below the first alias that leads back to

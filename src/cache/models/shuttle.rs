@@ -31,6 +31,8 @@ mod discipline;
 mod fence;
 #[path = "../flight.rs"]
 mod flight;
+#[path = "../hottest.rs"]
+mod hottest;
 #[path = "../index.rs"]
 mod index;
 mod map;
