@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::header;
 use http::{HeaderMap, Method, Request, Version};
@@ -23,7 +24,7 @@ use super::reply::{self, Reply};
 use super::request_id::RequestName;
 use super::{Proxy, Site, gate};
 use crate::cache::{Cache, Failure, Join, Landing, Lead, Lookup, Variant};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::Forwarded;
@@ -142,12 +143,17 @@ enum Course {
 }
 
 impl Proxy {
-    /// Answers a request; every error is an answer too.
-    pub fn answer(self: &Arc<Proxy>, request: Request<Incoming>, interim: &Interim) -> Answering {
+    /// Answers a request whose head was complete at `begun`; every error is an answer too.
+    pub fn answer(
+        self: &Arc<Proxy>,
+        request: Request<Incoming>,
+        interim: &Interim,
+        begun: Instant,
+    ) -> Answering {
         let request_id = self.request_ids.name(request.headers());
         // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
         let takes_interim = request.version() >= Version::HTTP_11;
-        let course = match self.course(request, request_id) {
+        let course = match self.course(request, request_id, self.cache.clock().at(begun)) {
             Course::Answered(reply, outcome) => {
                 return Answering::AtOnce(Some(self.account(reply, outcome, &request_id)));
             }
@@ -180,7 +186,7 @@ impl Proxy {
     }
 
     /// The gate, the route, the look-up.
-    fn course(self: &Arc<Proxy>, request: Request<Incoming>, request_id: RequestName) -> Course {
+    fn course(self: &Arc<Proxy>, request: Request<Incoming>, request_id: RequestName, now: Moment) -> Course {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return Course::Answered(reply::options(), Outcome::Pass);
         }
@@ -199,7 +205,7 @@ impl Proxy {
                     true => RequestDirectives::read(&parts.headers),
                     false => RequestDirectives::default(),
                 };
-                self.look_up(Asked {
+                let asked = Asked {
                     method: parts.method,
                     key: located.key,
                     site: site.clone(),
@@ -209,7 +215,8 @@ impl Proxy {
                     wanted,
                     request_id,
                     interim: None,
-                })
+                };
+                self.look_up(asked, now)
             }
             ref method if route.passes(method) => {
                 Course::Pass(request, located.key, site.clone(), route.policy.clone())
@@ -218,13 +225,12 @@ impl Proxy {
         }
     }
 
-    fn look_up(self: &Arc<Proxy>, asked: Asked) -> Course {
+    fn look_up(self: &Arc<Proxy>, asked: Asked, now: Moment) -> Course {
         if asked.wanted.no_store {
             return Course::Bypass(asked);
         }
         let reason = match asked.look_up(&self.cache) {
             Lookup::Found(variant) => {
-                let now = self.cache.now();
                 let held = asked.is_held_by(&variant, self.cache.clock());
                 match variant.state(now, &asked.wanted) {
                     State::Fresh { .. } if held => {
