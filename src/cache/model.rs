@@ -122,6 +122,7 @@ pub fn target(account: usize, text: &str) -> Target {
         Some(("pattern", path)) => Target::parse_pattern(&url(path), account, &endpoints).unwrap(),
         Some(("tag", name)) => Target::Tag(Tag::new(id, name).unwrap()),
         Some(("transformation", name)) => Target::Transformation(Transformation::new(id, name).unwrap()),
+        Some(("tree", path)) => Target::parse_tree(&url(path), account, &endpoints).unwrap(),
         Some((kind, _)) => panic!("{kind} is no kind"),
         None if text == "everything" => Target::Everything,
         None => Target::parse(&url(text), account, &endpoints).unwrap(),
@@ -355,6 +356,9 @@ impl Model {
             "pattern p/q*.jpg",
             "pattern p/*a.jpg?tr=*",
             "pattern p/many/*5.jpg",
+            "tree p/q",
+            "tree p/q/a.jpg",
+            "tree p/many",
         ];
         let wide: Vec<Target> = wide.iter().map(|text| target(demo, text)).collect();
         let clock = Clock::manual(1_700_000_000);

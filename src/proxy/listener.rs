@@ -101,7 +101,7 @@ async fn connection(socket: TcpStream, peer: SocketAddr, proxy: Arc<Proxy>, mut 
     let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config), interim.clone());
     let service = service_fn(|request| {
         let begun = phase.busy();
-        let answer = proxy.answer(request, &interim, begun.into_std());
+        let answer = proxy.answer(request, peer.ip(), &interim, begun.into_std());
         let phase = phase.clone();
         async move {
             let reply = answer.await;
