@@ -13,6 +13,7 @@ mod access;
 mod api;
 mod dashboard;
 mod invalidate;
+mod overview;
 mod purge_method;
 mod routes;
 mod session;
@@ -45,6 +46,7 @@ use crate::config::{self, Account, Authority, NamedKey, Scope};
 use crate::key::Endpoints;
 use crate::limits;
 use crate::purge::{Allowance, Attempt, By, Door, Named, PurgeError, Purger, RequestId, Submission, Wish};
+use crate::telemetry::{Metrics, Telemetry};
 use access::{Denial, Principal};
 
 /// What the control plane needs.
@@ -57,6 +59,7 @@ pub struct Admin {
     endpoints: Arc<Endpoints>,
     hosts: Vec<Authority>,
     clock: Clock,
+    telemetry: Telemetry,
     times: Times,
 }
 
@@ -98,9 +101,15 @@ impl Admin {
             access: access::Access::new(accounts, keys, &endpoints),
             endpoints,
             hosts: config.hosts.clone(),
+            telemetry: Telemetry::new(Arc::new(Metrics::default()), &clock),
             clock,
             times: Times::default(),
         }
+    }
+
+    /// The same with this to show of what the data plane does.
+    pub fn showing(self, telemetry: Telemetry) -> Admin {
+        Admin { telemetry, ..self }
     }
 
     /// Refuses wishes that this caller may not purge in this account. What can't be purged at all passes here: why

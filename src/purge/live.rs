@@ -47,6 +47,11 @@ impl Live {
         self.sweeps + targets <= limits::PURGES_LIVE_MAX
     }
 
+    /// Requests.
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
     pub(super) fn get(&self, id: RequestId) -> Option<&LiveRequest> {
         self.requests.get(&id)
     }

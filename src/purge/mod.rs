@@ -114,6 +114,17 @@ struct State {
     keys: BTreeMap<Box<str>, StoredKey>,
     /// When the last change was made.
     last_us: u64,
+    /// See [`Figures`].
+    accepted: u64,
+}
+
+/// Figures for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Purge requests since the start, retries not counted.
+    pub accepted: u64,
+    /// Those whose sweeps have not ended.
+    pub pending: usize,
 }
 
 /// Why a purge is not acknowledged. Nothing took place and nothing was charged, but where `Unavailable` says so.
@@ -212,6 +223,7 @@ impl Purger {
             warmings: Warmings::default(),
             keys: standing.keys,
             last_us: 0,
+            accepted: 0,
         });
         for word in taken_back {
             ledger.apply(word);
@@ -237,6 +249,12 @@ impl Purger {
     /// Where `account` is no index of the accounts that the purger was made with.
     pub fn allowance(&self, account: usize) -> Allowance {
         self.0.state.lock().quota.allowance(account, unix_us(&self.0.clock) / 1000)
+    }
+
+    /// How many purges there were, and are.
+    pub fn figures(&self) -> Figures {
+        let state = self.0.state.lock();
+        Figures { accepted: state.accepted, pending: state.live.len() }
     }
 
     /// Whether acknowledged purges are on the disk.

@@ -137,6 +137,7 @@ impl Shared {
         let gathers = warm_progress.is_some_and(|progress| !progress.state.has_ended());
         let hottest_max = warm.filter(|_| gathers).map_or(0, Warm::max);
         if shares.is_none() {
+            state.accepted += 1;
             state.live.begin(id, account, targets.len(), began);
         }
         for (index, (wish, target)) in submission.wishes.iter().zip(targets).enumerate() {

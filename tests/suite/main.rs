@@ -19,6 +19,7 @@ mod invalidate;
 mod keep_alive_race;
 mod oracle;
 mod origins;
+mod overview;
 mod purge_method;
 mod purging;
 mod rfc_mode;
