@@ -16,10 +16,11 @@ use utoipa::ToSchema;
 
 use super::access::{Card, Made};
 use super::input::InputError;
+use super::purges::by;
 use super::routes::Connection;
 use super::{Admin, AdminError, ErrorBody, api, no_content, reply};
 use crate::config::{Grant, Scope, Scopes};
-use crate::purge::{By, ChangeError, Door};
+use crate::purge::ChangeError;
 
 /// Where the path of a key ends and its id begins.
 const KEY_PATH: &str = "/v1/keys/";
@@ -133,6 +134,7 @@ pub(super) async fn add(
 ) -> Result<Response, AdminError> {
     let principal = admin.principal(&req, connection)?;
     principal.require(Scope::Operator)?;
+    let by = by(&principal, req.headers());
     let body = api::read_body(req.into_body(), admin.times.body).await?;
     let (grant, note) = read(&body, &admin)?;
     let at = humantime::format_rfc3339_millis(admin.clock.wall()).to_string();
@@ -142,7 +144,6 @@ pub(super) async fn add(
     let secret = format!("{SECRET_PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
     let card = Card { id: id.into(), grant, made };
     let stored = card.stored(&secret).expect("it is made here");
-    let by = By { key: principal.name().into(), door: Door::Api };
     let kept = admin.purger.add_key(stored, by, note).await;
     // Also after a failure, which may have come after the change.
     admin.renew_keys();
@@ -175,7 +176,7 @@ pub(super) async fn remove(
     }
     // First here: who leaves in between must not leave it working. The renewal brings it back if the ledger has it.
     admin.access.revoke(id);
-    let by = By { key: principal.name().into(), door: Door::Api };
+    let by = by(&principal, req.headers());
     let removed = admin.purger.remove_key(id, by, None).await;
     admin.renew_keys();
     removed.map_err(AdminError::Change)?;

@@ -22,6 +22,7 @@ mod keys;
 #[cfg(test)]
 mod keys_tests;
 mod openapi;
+mod overview;
 mod pages;
 mod purge_method;
 mod purges;
@@ -65,6 +66,7 @@ use crate::limits;
 use crate::purge::{
     Allowance, Attempt, By, ChangeError, Door, Named, PurgeError, Purger, RequestId, Submission, Wish,
 };
+use crate::telemetry::{Metrics, Telemetry};
 use access::{Denial, Principal};
 
 use allowance::AllowanceShown;
@@ -81,6 +83,7 @@ pub struct Admin {
     endpoints: Arc<Endpoints>,
     hosts: Vec<Authority>,
     clock: Clock,
+    telemetry: Telemetry,
     times: Times,
 }
 
@@ -124,9 +127,15 @@ impl Admin {
             access,
             endpoints,
             hosts: config.hosts.clone(),
+            telemetry: Telemetry::new(Arc::new(Metrics::default()), &clock),
             clock,
             times: Times::default(),
         }
+    }
+
+    /// The same with this to show of what the data plane does.
+    pub fn showing(self, telemetry: Telemetry) -> Admin {
+        Admin { telemetry, ..self }
     }
 
     /// Refuses wishes that this caller may not purge in this account. What can't be purged at all passes here: why

@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 
 use super::openapi::{self, Description};
 use super::{
-    Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, keys, purges, session, site,
+    Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, keys, overview, purges, session,
+    site,
 };
 
 /// Where the path of one request's status ends and its id begins.
@@ -50,9 +51,12 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(openapi::describe))
 }
 
-/// The dashboard: pages for browsers, which no program calls.
+/// What is not described: the dashboard's pages, and the figures that are for them.
 fn pages() -> Router<Arc<Admin>> {
-    Router::new().route("/", get(dashboard::page)).route("/assets/{name}", get(dashboard::asset))
+    Router::new()
+        .route("/", get(dashboard::page))
+        .route("/assets/{name}", get(dashboard::asset))
+        .route("/v1/overview", get(overview::overview))
 }
 
 /// The routes, for all connections: each request brings its own [`Connection`].

@@ -20,6 +20,7 @@ mod keep_alive_race;
 mod keys;
 mod oracle;
 mod origins;
+mod overview;
 mod purge_method;
 mod purging;
 mod reading;
