@@ -140,6 +140,14 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 /// Client addresses whose wrong private keys are counted at once.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// Longest head of an admin request, in bytes: a cursor may hold a whole key.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Rows of the history in one table.
+pub const CSV_ROWS_MAX: usize = 100_000;
+/// Keys on one page of a list, where the caller names no number.
+pub const KEYS_PAGE: usize = 100;
+/// Most keys on one page of a list.
+pub const KEYS_PAGE_MAX: usize = 1000;
 /// How long an invalidation event may wait for the sweep that removes; it is answered 202 then.
 pub const INVALIDATION_TIME: Duration = Duration::from_secs(20);
 /// Longest pause between two looks at that sweep.
@@ -249,6 +257,9 @@ const _: () =
 const _: () = assert!(SESSIONS_OF_KEY_MAX < SESSIONS_MAX);
 const _: () = assert!(SESSION_IDLE_TIME.as_secs() < SESSION_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
+// A cursor, at four letters for three bytes, and a URL whose every byte is escaped.
+const _: () = assert!(KEY_BYTES_MAX / 3 * 4 + 3 * TARGET_BYTES_MAX < ADMIN_HEAD_BYTES_MAX);
+const _: () = assert!(KEYS_PAGE_MAX <= PAGE_LOOKS_MAX);
 const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);
 const _: () = assert!(WARM_KEYS_DEFAULT <= WARM_KEYS_MAX);

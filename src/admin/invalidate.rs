@@ -24,6 +24,7 @@ use http::{HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::access::Principal;
 use super::routes::Connection;
@@ -33,7 +34,68 @@ use crate::limits;
 use crate::purge::{Attempt, Door, Named, Progress, PurgeError, RequestId, Status, Wish};
 use crate::target::Mode;
 
-/// `POST /invalidate`
+/// An invalidation event (draft-nottingham-http-invalidation).
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes what `Event::read` reads")]
+struct EventBody {
+    #[schema(pattern = "^(uri|uri-prefix|origin|group)$", example = "uri")]
+    r#type: String,
+    /// URIs; or origins: scheme, host and port.
+    #[schema(min_items = 1, max_items = 100, example = json!(["http://127.0.0.1:8080/demo/photos/2024/harbour.jpg"]))]
+    selectors: Vec<String>,
+    /// Beside `group`: the groups.
+    groups: Option<Vec<String>>,
+    /// Whether what is selected is removed; else it goes stale.
+    #[schema(default = false)]
+    purge: Option<bool>,
+    /// The account's id, where the key leaves it open.
+    account: Option<String>,
+}
+
+/// The event was followed.
+#[derive(Serialize, ToSchema)]
+struct Accepted {
+    /// The purge's id.
+    #[schema(pattern = "^[0-9a-f]{24}$")]
+    id: String,
+}
+
+/// Why an event was not followed (RFC 9457).
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes what `into_problem` writes")]
+struct Problem {
+    title: String,
+    status: u16,
+    detail: String,
+    /// The code of the rule.
+    reason: String,
+}
+
+/// Invalidate, as an IETF draft says it
+///
+/// The draft "An HTTP Cache Invalidation API". All or nothing.
+#[utoipa::path(
+    post, path = "/invalidate", tag = "invalidation", operation_id = "invalidate", request_body = EventBody,
+    responses(
+        (status = 200, description = "What was selected is gone, or stale.", body = Accepted),
+        (status = 202, description = "Nobody is served what was selected; its removal goes on.", body = Accepted),
+        (status = 400, description = "The event can't be followed.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 401, description = "Without a key.", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key may not purge this.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 408, description = "The body is late.", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 415, description = "With a session's cookie: the body is not said to be JSON.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 429, description = "The month's allowance is used up, or too many wrong keys came.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 501, description = "The selector is not supported.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Not now.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn invalidate(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
@@ -80,10 +142,6 @@ impl From<AdminError> for Refused {
 
 impl Admin {
     async fn invalidate(&self, connection: Connection, req: Request) -> Result<Response, Refused> {
-        #[derive(Serialize)]
-        struct Accepted {
-            id: String,
-        }
         let principal = self.principal(&req, connection)?;
         principal.require(Scope::Purge).map_err(AdminError::from)?;
         let event = Event::read(&api::read_body(req.into_body(), self.times.body).await?)?;

@@ -10,11 +10,20 @@
 //! in the log. No answer carries a CORS field, so a browser shows none to another site.
 
 mod access;
+mod allowance;
 mod api;
+mod cache;
+mod csv;
 mod dashboard;
+mod grammar;
+mod input;
 mod invalidate;
+mod openapi;
 mod overview;
+mod pages;
 mod purge_method;
+mod purges;
+mod records;
 mod routes;
 mod session;
 #[cfg(test)]
@@ -23,6 +32,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -30,15 +40,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
+use utoipa::ToSchema;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -48,6 +63,10 @@ use crate::limits;
 use crate::purge::{Allowance, Attempt, By, Door, Named, PurgeError, Purger, RequestId, Submission, Wish};
 use crate::telemetry::{Metrics, Telemetry};
 use access::{Denial, Principal};
+
+use allowance::AllowanceShown;
+use input::InputError;
+use purges::VerdictShown;
 
 /// What the control plane needs.
 pub struct Admin {
@@ -149,11 +168,21 @@ impl Admin {
     ) -> Result<Arc<Principal>, AdminError> {
         self.access.identify(req.method(), req.headers(), connection.peer, self.clock.now())
     }
+
+    /// Does what may take a while, such as a walk over what is stored, beside the other answers.
+    async fn walk<T: Send + 'static>(
+        self: &Arc<Admin>,
+        walk: impl FnOnce(&Admin) -> T + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let admin = Arc::clone(self);
+        tokio::task::spawn_blocking(move || walk(&admin)).await.map_err(|_| AdminError::Late)
+    }
 }
 
 /// Serves until `stop` is ready, then takes no more connections, ends the idle ones and returns when the running
 /// answers are out. The caller sets the deadline: dropping this future drops all connections.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<Output = ()>) {
+    let router = routes::router(Arc::clone(&admin));
     let drain = watch::Sender::new(false);
     let mut connections = JoinSet::new();
     let mut accepting = true;
@@ -169,7 +198,8 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<O
                 accepting = true;
                 // One over the bound is closed by being dropped.
                 if connections.len() < limits::ADMIN_CONNECTIONS_MAX {
-                    connections.spawn(serve_connection(stream, peer, Arc::clone(&admin), drain.subscribe()));
+                    let (router, times) = (router.clone(), admin.times);
+                    connections.spawn(serve_connection(stream, peer, router, times, drain.subscribe()));
                 }
             }
             // The client's doing: the next one waits already.
@@ -192,19 +222,24 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<O
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
-    admin: Arc<Admin>,
+    router: Router,
+    times: Times,
     mut drain: watch::Receiver<bool>,
 ) {
     // Without an own address the client is gone already.
     let Ok(local) = stream.local_addr() else { return };
-    let times = admin.times;
-    let router = routes::router(admin, routes::Connection { peer: peer.ip(), local });
+    let connection = routes::Connection { peer: peer.ip(), local };
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut req: http::Request<Incoming>| {
+        req.extensions_mut().insert(connection);
+        router.call(req)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(times.header)
-        .max_header_size(limits::REQUEST_HEAD_BYTES_MAX)
+        .max_header_size(limits::ADMIN_HEAD_BYTES_MAX)
         .max_headers(limits::REQUEST_FIELDS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     tokio::select! {
         // Errors are the client's: a broken head, which hyper has answered, or a broken connection.
@@ -253,22 +288,12 @@ enum AdminError {
     BodyLate,
     /// The body broke off.
     BodyBroken,
-    /// The body is no JSON object.
-    BodyNotJson,
-    /// The body has no `url`, or an empty one.
-    UrlMissing,
-    /// `url` is no string.
-    UrlNotText,
-    /// `mode` is none that there is.
-    ModeUnknown,
-    /// `target` is none that there is.
-    TargetUnknown,
-    /// `target` is a tag, and there is no `tag`.
-    TagMissing,
-    /// `Freshet-Target` is none that there is for a PURGE.
-    PurgeTargetUnknown,
-    /// `Freshet-Target` needs a name, and there is no one `Freshet-Name`.
-    NameMissing,
+    /// A parameter or a member can't be taken.
+    Input(InputError),
+    /// No such variant is stored.
+    NotStored,
+    /// What is stored is no whole picture.
+    NotPicture,
     /// An event that is no JSON object.
     EventNotJson,
     /// An event without a type.
@@ -285,10 +310,14 @@ enum AdminError {
     SelectorUnsupported,
     /// A selector that is no origin of the account.
     OriginUnknown,
-    /// `target` is a transformation, and there is no `transformation`.
-    TransformationMissing,
     /// The purge did not take place.
     Purge(PurgeError),
+    /// Targets that can't be purged, or that the caller may not purge; with the verdicts on all.
+    Targets { is_denied: bool, verdicts: Vec<VerdictShown> },
+    /// The month's allowance doesn't hold the targets.
+    Exhausted(AllowanceShown, Allowance),
+    /// The caller's account has no such purge.
+    PurgeUnknown,
     /// The account has no such request.
     RequestUnknown,
     /// The ledger can't be read now.
@@ -298,11 +327,26 @@ enum AdminError {
 }
 
 /// The body of every answer that is no success. ImageKit's clients need `message`.
-#[derive(Serialize)]
-struct ErrorBody<'text> {
-    message: &'text str,
-    help: &'text str,
-    reason: &'text str,
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorBody {
+    /// What is wrong, in a sentence.
+    message: Cow<'static, str>,
+    /// What would be right.
+    help: Cow<'static, str>,
+    /// The code of the rule that refuses.
+    reason: &'static str,
+    /// The parameter, or the member of the body, that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    at: Option<Cow<'static, str>>,
+    /// The verdicts on all targets, where one is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    targets: Option<Vec<VerdictShown>>,
+    /// What the account may still purge, where that is not enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    allowance: Option<AllowanceShown>,
 }
 
 const URL_INVALID: &str = "The URL is not valid for cache purging.";
@@ -315,7 +359,6 @@ impl AdminError {
     /// Status, message, rule and help. The messages of ImageKit's contract are kept to the letter.
     fn parts(&self) -> (StatusCode, &'static str, &'static str, &'static str) {
         use StatusCode as Is;
-        const JSON_HELP: &str = "Send a JSON object: {\"url\": \"https://…\"}.";
         #[rustfmt::skip]
         let parts = match self {
             AdminError::HostInvalid => (Is::BAD_REQUEST, "Your request is missing a valid Host.", "host_invalid",
@@ -351,19 +394,19 @@ impl AdminError {
             AdminError::BodyLate => (Is::REQUEST_TIMEOUT, "The body of your request did not come in time.",
                 "body_late", TRY_AGAIN),
             AdminError::BodyBroken => (Is::BAD_REQUEST, "The body of your request broke off.", "body_broken", TRY_AGAIN),
-            AdminError::BodyNotJson => (Is::BAD_REQUEST, URL_MISSING, "body_not_json", JSON_HELP),
-            AdminError::UrlMissing => (Is::BAD_REQUEST, URL_MISSING, "url_missing", JSON_HELP),
-            AdminError::UrlNotText => (Is::BAD_REQUEST, URL_INVALID, "url_not_text", JSON_HELP),
-            AdminError::ModeUnknown => (Is::BAD_REQUEST, "The mode of your request is unknown.", "mode_unknown",
-                "mode is \"delete\" (what happens without it) or \"stale\"."),
-            AdminError::TargetUnknown => (Is::BAD_REQUEST, "The target of your request is unknown.", "target_unknown",
-                "target is \"url\" (what happens without it), \"asset\" or \"tag\"."),
-            AdminError::TagMissing => (Is::BAD_REQUEST, "Your request is missing a tag.", "tag_missing",
-                "Name it in the member tag: {\"target\": \"tag\", \"tag\": \"…\"}."),
-            AdminError::PurgeTargetUnknown => (Is::BAD_REQUEST, "The target of your request is unknown.", "target_unknown",
-                "Freshet-Target is url (what happens without it), prefix, asset, folder, pattern, tag or transformation."),
-            AdminError::NameMissing => (Is::BAD_REQUEST, "Your request is missing a name.", "name_missing",
-                "Name the tag or the transformation in the field Freshet-Name, once."),
+            // The rule and its sentences are the error's own; `into_response` has them.
+            AdminError::Input(error) => (Is::BAD_REQUEST, "", error.reason, ""),
+            AdminError::NotStored => (Is::NOT_FOUND, "Nothing is stored there.", "not_stored",
+                "Ask GET /v1/cache?url=… which variants there are."),
+            AdminError::NotPicture => (Is::NOT_FOUND, "What is stored there is no whole picture.", "not_picture",
+                "Only whole responses with status 200 and a type image/* are shown."),
+            AdminError::Targets { is_denied: true, .. } => (Is::FORBIDDEN, "Your key may not purge this.",
+                "target_denied", "Nothing was purged: see the verdict on each target in `targets`."),
+            AdminError::Targets { is_denied: false, .. } => (Is::BAD_REQUEST, "Not all targets can be purged.",
+                "target_refused", "Nothing was purged: see the verdict on each target in `targets`."),
+            AdminError::Exhausted(_, allowance) => return purge_parts(&PurgeError::AllowanceUsedUp(*allowance)),
+            AdminError::PurgeUnknown => (Is::NOT_FOUND, "There is no such purge.", "purge_unknown",
+                "It is another account's, or older than what the ledger keeps, or was never made."),
             AdminError::EventNotJson => (Is::BAD_REQUEST, EVENT_INVALID, "event_not_json", EVENT_HELP),
             AdminError::EventTypeMissing => (Is::BAD_REQUEST, EVENT_INVALID, "type_missing", EVENT_HELP),
             AdminError::EventTypeUnsupported => (Is::NOT_IMPLEMENTED, "This type of selector is not supported.",
@@ -378,9 +421,6 @@ impl AdminError {
                 "selector_unsupported", "The account's URLs are opaque: a URL with a * in it can't be named alone."),
             AdminError::OriginUnknown => (Is::BAD_REQUEST, "A selector is no origin of the account.", "origin_unknown",
                 "Name a scheme, a host that the account has an endpoint on, and its port: \"https://img.example.com:443\"."),
-            AdminError::TransformationMissing => (Is::BAD_REQUEST, "Your request is missing a transformation.",
-                "transformation_missing",
-                "Name it in the member transformation: {\"target\": \"transformation\", \"transformation\": \"…\"}."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",
@@ -404,7 +444,10 @@ impl AdminError {
                 let most = u64::from(limits::AUTH_FAILURES_MAX);
                 add_rate(fields, most, *wait, limits::AUTH_FAILURES_TIME);
             }
-            AdminError::Purge(PurgeError::AllowanceUsedUp(allowance)) => add_allowance(fields, allowance),
+            AdminError::Purge(PurgeError::AllowanceUsedUp(allowance))
+            | AdminError::Exhausted(_, allowance) => {
+                add_allowance(fields, allowance);
+            }
             AdminError::LedgerUnreadable
             | AdminError::Late
             | AdminError::Purge(PurgeError::Busy | PurgeError::Unavailable) => {
@@ -419,7 +462,7 @@ impl AdminError {
 fn purge_parts(error: &PurgeError) -> (StatusCode, &'static str, &'static str, &'static str) {
     use StatusCode as Is;
     match error {
-        PurgeError::NoTargets => AdminError::UrlMissing.parts(),
+        PurgeError::NoTargets => (Is::BAD_REQUEST, URL_MISSING, "url_missing", "Name one target at least."),
         PurgeError::TooManyTargets => (Is::BAD_REQUEST, URL_INVALID, "too_many_targets", "Send fewer targets at once."),
         PurgeError::NoteTooLong => (Is::BAD_REQUEST, "The note of your request is too long.", "note_too_long",
             "A note has 1024 bytes at most."),
@@ -436,31 +479,54 @@ fn purge_parts(error: &PurgeError) -> (StatusCode, &'static str, &'static str, &
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         let (status, message, reason, help) = self.parts();
-        let mut res = match &self {
+        let mut fields = HeaderMap::new();
+        self.add_fields(&mut fields);
+        let plain = ErrorBody {
+            message: message.into(),
+            help: help.into(),
+            reason,
+            at: None,
+            targets: None,
+            allowance: None,
+        };
+        let body = match self {
             AdminError::Purge(PurgeError::Refused(refused)) if !refused.is_empty() => {
                 let refusal = &refused[0].refusal;
-                let help = refusal.to_string();
-                reply(status, &ErrorBody { message, help: &help, reason: refusal.as_str() })
+                ErrorBody { help: refusal.to_string().into(), reason: refusal.as_str(), ..plain }
             }
-            AdminError::Denied(denial) => {
-                reply(status, &ErrorBody { message, help: &denial.to_string(), reason })
+            AdminError::Input(error) => {
+                let message = error.message();
+                ErrorBody {
+                    message,
+                    help: error.help,
+                    at: Some(error.at).filter(|at| !at.is_empty()),
+                    ..plain
+                }
             }
-            _ => reply(status, &ErrorBody { message, help, reason }),
+            AdminError::Denied(denial) => ErrorBody { help: denial.to_string().into(), ..plain },
+            AdminError::Targets { verdicts, .. } => ErrorBody { targets: Some(verdicts), ..plain },
+            AdminError::Exhausted(allowance, _) => ErrorBody { allowance: Some(allowance), ..plain },
+            _ => plain,
         };
-        self.add_fields(res.headers_mut());
+        let mut res = reply(status, &body);
+        res.headers_mut().extend(fields);
         res
     }
 }
 
 /// The one form of an answer.
 fn reply(status: StatusCode, body: &impl Serialize) -> Response {
-    let json = serde_json::to_vec(body).expect("bodies are structs of strings and numbers");
+    json(status, serde_json::to_vec(body).expect("bodies are structs of strings and numbers").into())
+}
+
+/// The same with a body that is JSON already.
+fn json(status: StatusCode, body: Bytes) -> Response {
     let fields = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
-    (status, fields, json).into_response()
+    (status, fields, body).into_response()
 }
 
 /// A month's allowance that is used up: a retry can't help before its end.

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde::Serialize;
 
+use super::input::InputError;
 use super::{Admin, AdminError, reply};
 use crate::purge::{Attempt, Door, Named, Wish};
 use crate::target::Mode;
@@ -67,7 +68,11 @@ impl Admin {
 
 /// What the fields make of the URL.
 fn wish(url: String, fields: &HeaderMap) -> Result<Wish, AdminError> {
-    let name = || only(fields, &NAME).ok_or(AdminError::NameMissing).map(str::to_owned);
+    let name = || {
+        let help = "Name the tag or the transformation in this field, once.";
+        let missing = || InputError::new("Freshet-Name", "name_missing", help);
+        only(fields, &NAME).map(str::to_owned).ok_or_else(missing)
+    };
     let target = if fields.contains_key(TARGET) { only(fields, &TARGET) } else { Some("url") };
     let named = match target {
         Some("url") => Named::Url(url),
@@ -77,13 +82,20 @@ fn wish(url: String, fields: &HeaderMap) -> Result<Wish, AdminError> {
         Some("pattern") => Named::Pattern(url),
         Some("tag") => Named::Tag(name()?),
         Some("transformation") => Named::Transformation(name()?),
-        _ => return Err(AdminError::PurgeTargetUnknown),
+        _ => {
+            let help =
+                "It is url (what happens without it), prefix, asset, folder, pattern, tag or transformation.";
+            return Err(InputError::new("Freshet-Target", "target_unknown", help).into());
+        }
     };
     let mode = if fields.contains_key(MODE) { only(fields, &MODE) } else { Some("delete") };
     let mode = match mode {
         Some("delete") => Mode::Delete,
         Some("stale" | "soft") => Mode::Stale,
-        _ => return Err(AdminError::ModeUnknown),
+        _ => {
+            let help = "It is delete (what happens without it) or stale.";
+            return Err(InputError::new("Freshet-Mode", "mode_unknown", help).into());
+        }
     };
     Ok(Wish { named, mode })
 }

@@ -11,29 +11,50 @@ use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::access::{COOKIE, Principal, Token};
 use super::routes::Connection;
-use super::{Admin, AdminError, api, reply, site};
+use super::{Admin, AdminError, ErrorBody, api, reply, site};
 use crate::limits;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// `POST /v1/session`
+/// What a browser signs in with.
+#[derive(Deserialize, ToSchema)]
+struct SignIn {
+    /// A key, as it is presented in the field Authorization elsewhere.
+    #[schema(example = "private_demo")]
+    key: String,
+}
+
+/// Sign in
+///
+/// Begins a session of the key's bearer; its cookie stands for the key from then on. It ends when it has been idle for
+/// 12 hours, after 7 days, or by DELETE.
+#[utoipa::path(
+    post, path = "/v1/session", tag = "session", operation_id = "signIn", security(()),
+    request_body = SignIn,
+    responses(
+        (status = 204, description = "The cookie `freshet_session` is set.", headers(
+            ("Set-Cookie" = String, description = "HttpOnly, SameSite=Strict; Secure where the browser came by TLS."),
+        )),
+        (status = 400, description = "The body names no key.", body = ErrorBody),
+        (status = 403, description = "Nobody has this key, or another site's page asks.", body = ErrorBody),
+        (status = 415, description = "The body is not said to be JSON.", body = ErrorBody),
+        (status = 429, description = "Too many wrong keys came from this address.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn sign_in(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    #[derive(Deserialize)]
-    struct Members {
-        key: String,
-    }
     // No form of another site's page can send JSON.
     site::check_is_json(req.headers())?;
     let (head, body) = req.into_parts();
     let body = api::read_body(body, admin.times.body).await?;
-    let members: Members = serde_json::from_slice(&body).map_err(|_| AdminError::SignInUnreadable)?;
+    let members: SignIn = serde_json::from_slice(&body).map_err(|_| AdminError::SignInUnreadable)?;
     let now = admin.clock.now();
     let token = admin.access.sign_in(&members.key, connection.peer, now)?;
     if let Some(earlier) = Token::of(&head.headers) {
@@ -42,26 +63,47 @@ pub(super) async fn sign_in(
     Ok(with_cookie(&head.headers, token.as_str(), limits::SESSION_TIME))
 }
 
-/// `GET /v1/session`
+/// Whose key it is.
+#[derive(Serialize, ToSchema)]
+struct Who<'a> {
+    /// The key's name.
+    #[schema(example = "private key 1")]
+    name: &'a str,
+    /// The id of its account; null where it is an operator's, of all.
+    account: Option<&'a str>,
+    /// The accounts that it may ask about.
+    accounts: Vec<AccountBody<'a>>,
+    /// What it may do: `read`, `purge`, `operator`.
+    scopes: Vec<&'static str>,
+    /// The folders that it is bound to; null where it is bound to none.
+    urls: Option<Vec<&'a str>>,
+    /// When the session ends, if nothing comes (RFC 3339); null where a key was presented.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// An account.
+#[derive(Serialize, ToSchema)]
+struct AccountBody<'a> {
+    #[schema(example = "demo")]
+    id: &'a str,
+    /// The canonical one first.
+    #[schema(value_type = Vec<String>)]
+    url_endpoints: &'a [Box<str>],
+}
+
+/// Who is calling
+///
+/// The bearer of the session, or of the key.
+#[utoipa::path(
+    get, path = "/v1/session", tag = "session", operation_id = "whoAmI",
+    responses((status = 200, description = "It is known.", body = Who)),
+)]
 pub(super) async fn who(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
     req: Request,
 ) -> Result<Response, AdminError> {
-    #[derive(Serialize)]
-    struct Who<'a> {
-        name: &'a str,
-        account: Option<&'a str>,
-        accounts: Vec<AccountBody<'a>>,
-        scopes: Vec<&'static str>,
-        urls: Option<Vec<&'a str>>,
-        expires_at: Option<String>,
-    }
-    #[derive(Serialize)]
-    struct AccountBody<'a> {
-        id: &'a str,
-        url_endpoints: &'a [Box<str>],
-    }
     let principal = admin.principal(&req, connection)?;
     let lasts = Token::of(req.headers()).and_then(|token| admin.access.lasts(&token, admin.clock.now()));
     let expires_at = lasts
@@ -92,7 +134,13 @@ fn accounts_of(principal: &Principal) -> std::ops::Range<usize> {
     }
 }
 
-/// `DELETE /v1/session`: without one there is nothing to end, and that is as good.
+/// Sign out
+///
+/// Without a session there is nothing to end, and that is as good.
+#[utoipa::path(
+    delete, path = "/v1/session", tag = "session", operation_id = "signOut", security(()),
+    responses((status = 204, description = "The cookie is taken back.")),
+)]
 pub(super) async fn sign_out(State(admin): State<Arc<Admin>>, req: Request) -> Result<Response, AdminError> {
     if let Some(token) = Token::of(req.headers()) {
         site::check_is_ours(req.method(), req.headers())?;

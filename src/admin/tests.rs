@@ -313,8 +313,11 @@ async fn two_hosts_and_a_head_that_is_too_large_are_refused() {
     let twice =
         format!("GET /healthz HTTP/1.1\r\nHost: {0}\r\nHost: {0}\r\nConnection: close\r\n\r\n", here.address);
     assert_eq!(status_of(&here.send_raw(&twice).await), "400");
-    let large =
-        format!("GET /healthz HTTP/1.1\r\nHost: {}\r\nX: {}\r\n\r\n", here.address, "x".repeat(16 * 1024));
+    let large = format!(
+        "GET /healthz HTTP/1.1\r\nHost: {}\r\nX: {}\r\n\r\n",
+        here.address,
+        "x".repeat(limits::ADMIN_HEAD_BYTES_MAX)
+    );
     assert_eq!(status_of(&here.send_raw(&large).await), "431");
 }
 

@@ -46,6 +46,8 @@ pub struct Listed {
     pub bytes: u64,
     /// Their weight in the store, in bytes.
     pub weight: u64,
+    /// Their hits.
+    pub hits: u64,
 }
 
 /// Some of what is stored, in order.
@@ -162,11 +164,12 @@ fn live<'a>(view: &'a View, resource: &'a Resource) -> impl Iterator<Item = &'a 
 }
 
 fn listed(view: &View, resource: &Resource) -> Option<Listed> {
-    let (mut variants, mut bytes, mut weight) = (0, 0, 0);
+    let mut listed = Listed { key: Key::stored(resource.key()), variants: 0, bytes: 0, weight: 0, hits: 0 };
     for variant in live(view, resource) {
-        variants += 1;
-        bytes += variant.body().bytes();
-        weight += variant.weight() as u64;
+        listed.variants += 1;
+        listed.bytes += variant.body().bytes();
+        listed.weight += variant.weight() as u64;
+        listed.hits += u64::from(variant.hits());
     }
-    (variants > 0).then(|| Listed { key: Key::stored(resource.key()), variants, bytes, weight })
+    (listed.variants > 0).then_some(listed)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -14,7 +15,7 @@ use crate::clock::Clock;
 use crate::key::examples::{DEMO, RAW};
 use crate::key::{Endpoints, Key, KeyPrefix, examples};
 use crate::limits::{PAGE_LOOKS_MAX, SWEEP_SLICE_KEYS};
-use crate::target::{AssetName, Mode, Target};
+use crate::target::{AssetName, Mode, Target, Transformation};
 
 struct Stored {
     cache: Arc<Cache>,
@@ -173,6 +174,24 @@ fn a_page_looks_at_a_bounded_number_of_keys_however_many_are_purged() {
 }
 
 #[test]
+fn a_variant_knows_when_it_came_beside_how_old_it_is() {
+    let stored = Stored::new();
+    let (image, came) = (key(DEMO, "p/a.jpg"), stored.clock.now());
+    let (mut lead, _) = stored.cache.fetch_alone(&image, &fields(0));
+    lead.learn(Default::default());
+    let mut fill = planned(&fields(0), false, &stored.clock);
+    fill.freshness.age_at_store = Duration::from_secs(50);
+    let (tags, body) = (Default::default(), Body::default());
+    let variant = stored.cache.variant(&lead, StatusCode::OK, &fill, tags, body, came);
+    stored.cache.commit(&lead, variant);
+    stored.clock.advance(Duration::from_secs(7));
+    let variant = stored.cache.inspect(&image).remove(0);
+    assert_eq!(variant.received(), came);
+    let times = (variant.age_at(stored.clock.now()), variant.lifetime());
+    assert_eq!(times, (Duration::from_secs(57), Duration::from_secs(60)));
+}
+
+#[test]
 fn a_soft_purge_shows_as_stale() {
     let stored = Stored::with(&["p/a.jpg"]);
     stored.purge(&Target::Url(key(DEMO, "p/a.jpg")), Mode::Stale);
@@ -189,9 +208,13 @@ fn a_key_has_all_its_variants_newest_first_with_their_bytes() {
     let variants = stored.cache.inspect(&image);
     let bodies: Vec<u64> = variants.iter().map(|variant| variant.body().bytes()).collect();
     assert_eq!(bodies, [12, 4]);
-    let listed = stored.cache.list(&under(DEMO, "p/"), None, 9).keys.remove(0);
     let weight = variants.iter().map(|variant| variant.weight() as u64).sum();
-    assert_eq!(listed, Listed { key: image, variants: 2, bytes: 16, weight });
+    variants.iter().for_each(|variant| variant.count_hit());
+    variants[0].count_hit();
+    let listed = stored.cache.list(&under(DEMO, "p/"), None, 9).keys.remove(0);
+    assert_eq!(listed, Listed { key: image, variants: 2, bytes: 16, weight, hits: 3 });
+    let selected: Vec<_> = variants.iter().flat_map(|variant| variant.selected_by()).collect();
+    assert_eq!(selected, [("accept", Some(&b"image/x1"[..])), ("accept", Some(b"image/x0"))]);
 }
 
 /// The index is told before the store: for a moment a key stands there twice.
@@ -212,15 +235,19 @@ fn a_key_that_is_being_written_is_listed_once_as_it_will_be() {
 /// For every target: what a survey counts is what the sweep of a purge then removes.
 #[test]
 fn a_survey_is_what_a_purge_then_does() {
-    let image = key(DEMO, "p/a.jpg");
+    let (image, endpoints) = (key(DEMO, "p/a.jpg"), Endpoints::new(&examples::accounts()));
     for (named, expected, keys) in [
         (Target::Url(image.clone()), 2, 1),
         (target(DEMO, "p/a.jpg*"), 4, 2),
         (Target::Asset(AssetName::of(&image)), 5, 2),
         (Target::Tag(tags(&image, &["summer"]).as_slice()[0].clone()), 2, 2),
-        (Target::Everything, 7, 2),
+        (Target::parse_folder("http://img.test/demo/p", DEMO, &endpoints).unwrap(), 7, 2),
+        (Target::parse_pattern("http://img.test/demo/p/*/a.jpg", DEMO, &endpoints).unwrap(), 2, 2),
+        (Target::Transformation(Transformation::new("demo", "hero").unwrap()), 1, 1),
+        (Target::Everything, 8, 2),
     ] {
         let stored = Stored::with(&IMAGES);
+        stored.fill(&key(DEMO, "p/tr:n-hero/b.jpg"));
         stored.fill_with(&image, &fields(1), &["summer"], "more");
         stored.fill_with(&key(DEMO, "q/a.jpg"), &fields(0), &["summer"], "other");
         let survey = stored.cache.survey(&named, 2, || true);

@@ -142,6 +142,8 @@ struct Rare {
 struct Times {
     status: StatusCode,
     lifetime_s: u32,
+    /// How old it was when it came; not used to judge it: `born` has it.
+    age_at_store_s: u32,
     stale_while_revalidate_s: u32,
     stale_if_error_s: u32,
     must_revalidate: bool,
@@ -153,7 +155,7 @@ impl Times {
     fn of(status: StatusCode, freshness: &Freshness) -> Times {
         let Freshness {
             lifetime,
-            age_at_store: _, // In `born`.
+            age_at_store,
             stale_while_revalidate,
             stale_if_error,
             must_revalidate,
@@ -163,6 +165,7 @@ impl Times {
         Times {
             status,
             lifetime_s: seconds(lifetime),
+            age_at_store_s: seconds(age_at_store),
             stale_while_revalidate_s: seconds(stale_while_revalidate),
             stale_if_error_s: seconds(stale_if_error),
             must_revalidate,
@@ -284,6 +287,22 @@ impl Variant {
     /// Its age: what [`Freshness`] compares its lifetime with.
     pub fn age_at(&self, now: Moment) -> Duration {
         now.since(self.born)
+    }
+
+    /// When it came, or was last renewed; to a second.
+    pub fn received(&self) -> Moment {
+        self.born.plus(Duration::from_secs(self.times.age_at_store_s.into()))
+    }
+
+    /// How long it is fresh by its own account, counted from the age 0, whatever purges say.
+    pub fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.times.lifetime_s.into())
+    }
+
+    /// The request fields that select it, by name in lower case, with the values that they must have; nothing
+    /// where the field must not be there.
+    pub fn selected_by(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.rare.iter().flat_map(|rare| rare.selection.values())
     }
 
     /// How long it is fresh and may be used stale, counted from the age 0. A soft purge ends the lifetime now.

@@ -23,8 +23,8 @@ pub fn run(config: Option<&Path>, admin: Option<String>, key: Option<String>) ->
          without an entry",
         count("entries"),
         count("purged"),
-        count("notStale"),
-        count("notIndexed"),
+        count("not_stale"),
+        count("not_indexed"),
         count("pending"),
     ));
     match found.get("clean").and_then(Value::as_bool) {

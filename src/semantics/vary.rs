@@ -74,6 +74,11 @@ impl Selection {
         named.collect()
     }
 
+    /// The names in order, in lower case, each with the value that the request had.
+    pub fn values(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0.iter().map(|field| (field.name.as_str(), field.value.as_deref()))
+    }
+
     /// Bytes on the heap, for the weight of an entry.
     pub fn heap_bytes(&self) -> usize {
         let values = self.0.iter().flat_map(|field| [&field.value, &field.language]).flatten();

@@ -22,6 +22,7 @@ mod origins;
 mod overview;
 mod purge_method;
 mod purging;
+mod reading;
 mod rfc_mode;
 mod routes;
 mod slow_clients;

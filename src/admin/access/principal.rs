@@ -183,10 +183,21 @@ impl Principal {
             | Target::Pattern(_)
             | Target::Tree(_) => None,
         };
-        let Some(folders) = &self.folders else { return Ok(()) };
-        if let Some(kind) = kind {
-            return Err(Denial::Kind(kind));
+        match kind.filter(|_| self.folders.is_some()) {
+            Some(kind) => Err(Denial::Kind(kind)),
+            None => self.holds(target),
         }
+    }
+
+    /// Refuses to show what the target covers: without the scope, or outside the key's folders.
+    pub(in crate::admin) fn may_see(&self, target: &Target) -> Result<(), Denial> {
+        self.require(Scope::Read)?;
+        self.holds(target)
+    }
+
+    /// Refuses what lies outside the key's folders, where it is bound to any.
+    fn holds(&self, target: &Target) -> Result<(), Denial> {
+        let Some(folders) = &self.folders else { return Ok(()) };
         let holds = |folder: &Folder| folder.bound.as_ref().is_some_and(|bound| bound.holds(target));
         if folders.iter().any(holds) {
             return Ok(());
