@@ -155,15 +155,8 @@ impl App {
             &instance,
         );
         let (accounts, keys) = (&config.accounts, &config.keys);
-        let admin = Admin::new(
-            &config.admin,
-            accounts,
-            keys,
-            endpoints.clone(),
-            purger.clone(),
-            cache.clone(),
-            clock,
-        );
+        let (shared, purges, cached) = (endpoints.clone(), purger.clone(), cache.clone());
+        let admin = Admin::new(&config.admin, accounts, keys, shared, purges, cached, clock);
         let telemetry = Telemetry::new(metrics.clone(), cache.clock());
         let admin = Arc::new(admin.showing(telemetry.clone()));
         if config.proxy.purge_method {

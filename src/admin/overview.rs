@@ -8,11 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
-use http::{StatusCode, Uri};
+use http::StatusCode;
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
+use super::input::Parameters;
 use super::routes::Connection;
-use super::{Admin, AdminError, reply};
+use super::{Admin, AdminError, ErrorBody, reply};
 use crate::config::Scope;
 use crate::limits::{HISTORY_SAMPLES, HISTORY_STEP};
 use crate::telemetry::history::Sample;
@@ -20,9 +22,11 @@ use crate::telemetry::{Metrics, origins, process};
 
 /// Minutes of the past that are shown where nobody says how many.
 const MINUTES: usize = 60;
+/// Minutes of the past that are kept.
+const MINUTES_MAX: usize = HISTORY_SAMPLES * HISTORY_STEP.as_secs() as usize / 60;
 
-#[derive(Serialize)]
-struct Overview {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Overview {
     now: String,
     started_at: String,
     version: &'static str,
@@ -35,8 +39,8 @@ struct Overview {
     origins: Vec<OriginBody>,
 }
 
-#[derive(Serialize)]
-struct Totals {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Totals {
     requests: u64,
     hits: u64,
     misses: u64,
@@ -50,15 +54,15 @@ struct Totals {
 }
 
 /// Since the start; nothing before the first answer.
-#[derive(Serialize)]
-struct Latency {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Latency {
     p50: Option<u64>,
     p90: Option<u64>,
     p99: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct CacheBody {
+#[derive(Serialize, ToSchema)]
+pub(super) struct CacheBody {
     entries: u64,
     bytes: u64,
     max_bytes: u64,
@@ -68,20 +72,20 @@ struct CacheBody {
 }
 
 /// Nothing where the system doesn't tell.
-#[derive(Serialize)]
-struct Process {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Process {
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
 }
 
-#[derive(Serialize)]
-struct Purges {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Purges {
     pending: usize,
 }
 
 /// One value a step, the oldest first.
-#[derive(Default, Serialize)]
-struct Series {
+#[derive(Default, Serialize, ToSchema)]
+pub(super) struct Series {
     step_seconds: u64,
     /// When the first step began, in seconds since 1970.
     start: u64,
@@ -96,8 +100,8 @@ struct Series {
     purges: Vec<u64>,
 }
 
-#[derive(Serialize)]
-struct OriginBody {
+#[derive(Serialize, ToSchema)]
+pub(super) struct OriginBody {
     account: String,
     address: String,
     state: &'static str,
@@ -108,7 +112,26 @@ struct OriginBody {
     first_byte_ms: Option<u64>,
 }
 
-/// See the module.
+/// Of `GET /v1/overview`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "it describes what `Parameters` reads")]
+pub(super) struct OverviewParameters {
+    /// How much of the past `series` shows; there may be less.
+    #[param(minimum = 1, maximum = 360, default = 60)]
+    minutes: Option<u32>,
+}
+
+/// How the process does
+///
+/// Now, since its start, and in the last hours.
+#[utoipa::path(
+    get, path = "/v1/overview", tag = "server", operation_id = "overview", params(OverviewParameters),
+    responses(
+        (status = 200, description = "Figures.", body = Overview),
+        (status = 400, description = "A parameter can't be taken.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn overview(
     State(admin): State<Arc<Admin>>,
     Extension(connection): Extension<Connection>,
@@ -116,6 +139,7 @@ pub(super) async fn overview(
 ) -> Result<Response, AdminError> {
     let principal = admin.principal(&req, connection)?;
     principal.require(Scope::Read)?;
+    let minutes = Parameters::of(req.uri()).number("minutes", 1..=MINUTES_MAX, MINUTES)?;
     let own = principal.own_account().map(|account| admin.endpoints.id_of(account));
     let (telemetry, cache) = (&admin.telemetry, admin.cache.figures());
     let latency = telemetry.metrics.latency.counts();
@@ -144,22 +168,15 @@ pub(super) async fn overview(
             cpu_seconds: process::cpu_time().map(|time| time.as_secs_f64()),
         },
         purges: Purges { pending: admin.purger.figures().pending },
-        series: series(&admin, minutes(req.uri())),
+        series: series(&admin, minutes),
         origins: origins.map(|origin| OriginBody::of(&origin)).collect(),
     };
     Ok(reply(StatusCode::OK, &body))
 }
 
-/// As many minutes as there are, at most; what is no number counts as none given.
-fn minutes(uri: &Uri) -> usize {
-    let mut parameters = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    let given = parameters.find(|(name, _)| name == "minutes");
-    given.and_then(|(_, minutes)| minutes.parse().ok()).unwrap_or(MINUTES)
-}
-
 fn series(admin: &Admin, minutes: usize) -> Series {
-    let steps = minutes.saturating_mul(60) / HISTORY_STEP.as_secs() as usize;
-    let (samples, ago) = admin.telemetry.history.last(steps.min(HISTORY_SAMPLES), admin.clock.now());
+    let steps = minutes * 60 / HISTORY_STEP.as_secs() as usize;
+    let (samples, ago) = admin.telemetry.history.last(steps, admin.clock.now());
     let start = admin.clock.wall().checked_sub(ago).unwrap_or(UNIX_EPOCH);
     let each = |value: fn(&Sample) -> u64| samples.iter().map(value).collect();
     Series {

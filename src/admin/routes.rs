@@ -42,6 +42,7 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(cache::show))
         .routes(routes!(cache::keys))
         .routes(routes!(cache::image))
+        .routes(routes!(overview::overview))
         .routes(routes!(invalidate::invalidate))
         .routes(routes!(session::who, session::sign_in, session::sign_out))
         .routes(routes!(keys::list, keys::add))
@@ -51,12 +52,9 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(openapi::describe))
 }
 
-/// What is not described: the dashboard's pages, and the figures that are for them.
+/// The dashboard: pages for browsers, which no program calls.
 fn pages() -> Router<Arc<Admin>> {
-    Router::new()
-        .route("/", get(dashboard::page))
-        .route("/assets/{name}", get(dashboard::asset))
-        .route("/v1/overview", get(overview::overview))
+    Router::new().route("/", get(dashboard::page)).route("/assets/{name}", get(dashboard::asset))
 }
 
 /// The routes, for all connections: each request brings its own [`Connection`].
