@@ -11,11 +11,13 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderValue, Response};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -26,9 +28,11 @@ use crate::clock::Clock;
 use crate::config::{Config, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
 use crate::key::Endpoints;
-use crate::proxy::{Proxy, listener};
+use crate::limits::HISTORY_TICK;
+use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
 use crate::purge::{LedgerError, Purger};
-use crate::telemetry::Metrics;
+use crate::telemetry::history::Gauges;
+use crate::telemetry::{Metrics, Telemetry};
 use loopback::Loopback;
 
 /// A running server.
@@ -46,6 +50,19 @@ pub struct App {
     planes: Vec<thread::JoinHandle<()>>,
     origin: Option<(watch::Sender<bool>, thread::JoinHandle<()>)>,
     sweeper: thread::JoinHandle<()>,
+}
+
+/// Where the data plane leaves what it doesn't know: keys and purges.
+struct Door(Arc<Admin>);
+
+impl PurgeDoor for Door {
+    fn purge(&self, call: PurgeCall) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> {
+        let admin = self.0.clone();
+        Box::pin(async move {
+            let PurgeCall { url, account, fields, peer } = call;
+            admin.purge_by_method(url, account, &fields, peer).await
+        })
+    }
 }
 
 /// Why a server could not be started. Nothing is left running.
@@ -137,7 +154,21 @@ impl App {
             metrics.clone(),
             &instance,
         );
-        let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), cache.clone(), clock);
+        let (accounts, keys) = (&config.accounts, &config.keys);
+        let admin = Admin::new(
+            &config.admin,
+            accounts,
+            keys,
+            endpoints.clone(),
+            purger.clone(),
+            cache.clone(),
+            clock,
+        );
+        let telemetry = Telemetry::new(metrics.clone(), cache.clock());
+        let admin = Arc::new(admin.showing(telemetry.clone()));
+        if config.proxy.purge_method {
+            proxy.open_purge_door(Arc::new(Door(admin.clone())));
+        }
 
         let sweeper = cache.start_sweeper().map_err(StartError::System)?;
         let (stop, stopped) = watch::channel(false);
@@ -156,6 +187,7 @@ impl App {
         }
         let serve = |socket| admin::serve(socket, admin, turned(stopped));
         planes.push(spawn_plane("admin", admins, drain, stop.subscribe(), serve)?);
+        planes.push(spawn_history(telemetry, purger.clone(), cache.clone(), stop.subscribe())?);
         planes.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, endpoints), stop.subscribe())?);
         let origin = origin.map(|(_, stop, thread)| (stop, thread));
         let (proxy, admin) = (proxy_address, admin_address);
@@ -235,6 +267,34 @@ fn spawn_plane<S: Future<Output = ()>>(
         });
     };
     thread::Builder::new().name(name.into()).spawn(plane).map_err(StartError::System)
+}
+
+/// A thread that closes the history's steps, until the stop. On one of its own, and not on a plane's: the cache's
+/// figures take locks that a sweep holds for moments.
+fn spawn_history(
+    telemetry: Telemetry,
+    purger: Purger,
+    cache: Arc<Cache>,
+    stopped: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = runtime().map_err(StartError::System)?;
+    let ticks = async move {
+        loop {
+            let (figures, purges) = (cache.figures(), purger.figures().accepted);
+            let gauges = Gauges { entries: figures.entries, bytes: figures.bytes, purges };
+            telemetry.history.tick(cache.now(), &telemetry.metrics, gauges);
+            tokio::time::sleep(HISTORY_TICK).await;
+        }
+    };
+    let run = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = ticks => {}
+                () = turned(stopped) => {}
+            }
+        });
+    };
+    thread::Builder::new().name("history".into()).spawn(run).map_err(StartError::System)
 }
 
 /// A thread that fetches again what was purged, until the stop; then its fetches end where they are.

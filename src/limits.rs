@@ -98,12 +98,27 @@ pub const PASS_MARKERS_MAX: usize = 100_000;
 /// How long a key is remembered as not storable.
 pub const PASS_MARKER_TIME: Duration = Duration::from_secs(60);
 
+/// Threads whose counts stand apart from each other's; further ones share their places.
+pub const TELEMETRY_SHARDS: usize = 16;
+/// One step of the history that an overview shows.
+pub const HISTORY_STEP: Duration = Duration::from_secs(10);
+/// Steps that are kept: six hours.
+pub const HISTORY_SAMPLES: usize = 6 * 360;
+/// How often somebody looks whether a step has ended.
+pub const HISTORY_TICK: Duration = Duration::from_secs(1);
+
 /// Longest account id.
 pub const ACCOUNT_ID_BYTES_MAX: usize = 64;
 /// Accounts in a config.
 pub const ACCOUNTS_MAX: usize = 10_000;
 /// Shortest private key in bits where a listener is not on loopback.
 pub const PRIVATE_KEY_BITS_MIN: usize = 128;
+/// Keys with scopes of their own in a config.
+pub const KEYS_MAX: usize = 1000;
+/// Longest name of a key, in bytes.
+pub const KEY_NAME_BYTES_MAX: usize = 64;
+/// URLs that one key may be bound to.
+pub const KEY_URLS_MAX: usize = 32;
 
 /// Connections that the admin listener holds at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 256;
@@ -125,6 +140,18 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 /// Client addresses whose wrong private keys are counted at once.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// How long an invalidation event may wait for the sweep that removes; it is answered 202 then.
+pub const INVALIDATION_TIME: Duration = Duration::from_secs(20);
+/// Longest pause between two looks at that sweep.
+pub const INVALIDATION_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Sessions of browsers at once; one more ends the one that has been idle for longest.
+pub const SESSIONS_MAX: usize = 4096;
+/// Of them, those that were begun with one key.
+pub const SESSIONS_OF_KEY_MAX: usize = 64;
+/// How long a session may be idle.
+pub const SESSION_IDLE_TIME: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long a session may last, used or not.
+pub const SESSION_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Targets of one purge request.
 pub const PURGE_TARGETS_MAX: usize = 100;
 /// URLs that a dry run names.
@@ -217,6 +244,10 @@ const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
 const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
+const _: () =
+    assert!(ADMIN_BODY_TIME.as_secs() + INVALIDATION_TIME.as_secs() <= ADMIN_REQUEST_TIME.as_secs());
+const _: () = assert!(SESSIONS_OF_KEY_MAX < SESSIONS_MAX);
+const _: () = assert!(SESSION_IDLE_TIME.as_secs() < SESSION_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
 const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);

@@ -29,6 +29,7 @@ pub struct Cache {
     markers: Markers,
     store: Store,
     shapes: Shapes,
+    max_bytes: u64,
 }
 
 /// What is stored for a request.
@@ -76,7 +77,7 @@ impl Cache {
         let fences = Fences::new();
         let flights = Flights::new(fences.clone());
         let (markers, shapes) = (Markers::default(), Shapes::default());
-        Arc::new(Cache { clock, fences, flights, markers, store: Store::new(max_bytes), shapes })
+        Arc::new(Cache { clock, fences, flights, markers, store: Store::new(max_bytes), shapes, max_bytes })
     }
 
     /// What is stored for a request of `key` with these `fields`. Costs a hash, a look-up and a comparison
@@ -200,7 +201,7 @@ impl Cache {
         self.flights.supersede(lead)
     }
 
-    /// Publishes a fence for each account that the target names: when this returns, nothing that the target
+    /// Publishes a fence for each span of the target: when this returns, nothing that the target
     /// covers, stored or under way, answers a request that comes later (or, softly, answers it as fresh). Costs
     /// microseconds, however many entries match. `on_swept` runs once, on the sweeper's thread, when the matching
     /// entries are gone.
@@ -244,6 +245,11 @@ impl Cache {
     /// The clock that ages are measured with.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// What it may hold, in bytes.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
     /// Figures for people and tests.

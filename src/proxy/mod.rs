@@ -3,7 +3,7 @@
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
 //! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs`, whose connections are those of
 //! `origin_connection.rs`, and `arrival.rs` streams and stores what comes; `refreshes.rs` keeps refreshes apart.
-//! HEAD goes by `head.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
+//! HEAD goes by `head.rs`, PURGE by `purge_method.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
 //! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in
 //! `cache` alone.
 
@@ -20,6 +20,7 @@ mod origin;
 mod origin_connection;
 mod pass;
 mod pipeline;
+mod purge_method;
 mod refreshes;
 mod reply;
 mod request_id;
@@ -27,8 +28,8 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{self, HeaderValue};
@@ -38,12 +39,14 @@ use tokio_rustls::TlsConnector;
 use crate::cache::{Cache, Failure};
 use crate::config::{Config, OriginServer};
 use crate::key::{Endpoints, Key};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, origins};
 use body::RequestBody;
 use origin::{Ask, Origin, OriginBody};
 use refreshes::Refreshes;
 use request_id::{RequestIds, RequestName};
 use routes::Routes;
+
+pub use purge_method::{PurgeCall, PurgeDoor};
 
 /// What every request of the data plane shares.
 pub struct Proxy {
@@ -64,6 +67,8 @@ pub struct Proxy {
     refreshes: Refreshes,
     /// Of `multipart/byteranges` so far: no two have one boundary.
     boundaries: AtomicU64,
+    /// Who answers the method PURGE; nobody where it is off.
+    purge_door: OnceLock<Arc<dyn PurgeDoor>>,
 }
 
 /// An account, as the data plane sees it.
@@ -71,6 +76,8 @@ pub struct Site {
     /// The account's id.
     pub id: String,
     origin: Arc<Origin>,
+    /// What the origin has shown of itself.
+    health: Arc<origins::Origin>,
     total_timeout: Duration,
 }
 
@@ -89,8 +96,16 @@ impl Proxy {
         assert_eq!(config.accounts.len(), origins.len(), "every account has an origin");
         let sites = config.accounts.iter().zip(origins).map(|(account, server)| {
             let tls = tls.clone().filter(|_| server.tls);
+            let scheme = if server.tls { "https" } else { "http" };
+            let address = format!("{scheme}://{}:{}{}", server.host, server.port, server.base);
+            let health = metrics.origins.add(&account.id, address);
             let origin = Origin::new(server, config.fetch.clone(), tls);
-            Arc::new(Site { id: account.id.clone(), origin, total_timeout: config.fetch.total_timeout })
+            Arc::new(Site {
+                id: account.id.clone(),
+                origin,
+                health,
+                total_timeout: config.fetch.total_timeout,
+            })
         });
         Arc::new(Proxy {
             config: config.proxy.clone(),
@@ -106,7 +121,13 @@ impl Proxy {
             request_ids: RequestIds::new(instance),
             refreshes: Refreshes::default(),
             boundaries: AtomicU64::new(0),
+            purge_door: OnceLock::new(),
         })
+    }
+
+    /// From now on the method PURGE is answered, by `door`. The first one stays.
+    pub fn open_purge_door(&self, door: Arc<dyn PurgeDoor>) {
+        self.purge_door.get_or_init(|| door);
     }
 
     /// What the origin is asked for a key: its canonical path and query, and these fields.
@@ -121,14 +142,36 @@ impl Proxy {
         ask: Ask,
         request_id: &RequestName,
     ) -> Result<Response<OriginBody>, Failure> {
-        self.metrics.fetches.increment();
-        let exchanged = site.origin.exchange(ask, RequestBody::Empty).await;
+        let exchanged = self.send(site, ask, RequestBody::Empty).await;
         if let Err(failure) = &exchanged {
             let request = request_id.as_str();
             let failure = failure.as_str();
             tracing::warn!(account = %site.id, request, failure, "the origin gave no usable answer");
         }
         exchanged
+    }
+
+    /// Sends a request to an origin, and keeps count of how that went.
+    async fn send(&self, site: &Site, ask: Ask, body: RequestBody) -> Result<Response<OriginBody>, Failure> {
+        self.metrics.fetches.increment();
+        site.health.asked();
+        let sent = self.cache.now();
+        let exchanged = site.origin.exchange(ask, body).await;
+        match &exchanged {
+            Ok(response) => {
+                site.health.answered(self.cache.now().since(sent));
+                if response.status().is_server_error() {
+                    self.note_failure(site, Failure::ServerError);
+                }
+            }
+            Err(failure) => self.note_failure(site, *failure),
+        }
+        exchanged
+    }
+
+    /// Remembers that an origin failed.
+    fn note_failure(&self, site: &Site, failure: Failure) {
+        site.health.failed(self.cache.clock().wall(), failure.as_str());
     }
 
     /// RFC 9110 §7.6.3.

@@ -5,9 +5,11 @@
 //! answers `answer.rs`; HEAD of what is not fresh is `head.rs`.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::header;
 use http::{HeaderMap, Method, Request, Version};
@@ -19,11 +21,12 @@ use super::answer::passed;
 use super::arrival::TOO_LARGE;
 use super::fill::{Errand, Fill, HandedOver};
 use super::interim::{self, Interim, Offers, Open};
+use super::purge_method::{self, PurgeCall, PurgeDoor};
 use super::reply::{self, Reply};
 use super::request_id::RequestName;
 use super::{Proxy, Site, gate};
 use crate::cache::{Cache, Failure, Join, Landing, Lead, Lookup, Variant};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::Forwarded;
@@ -139,15 +142,23 @@ enum Course {
     Bypass(Asked),
     /// A method that the cache doesn't answer.
     Pass(Request<Incoming>, Key, Arc<Site>, Arc<Policy>),
+    /// A PURGE, and who answers it.
+    Purge(PurgeCall, Arc<dyn PurgeDoor>),
 }
 
 impl Proxy {
-    /// Answers a request; every error is an answer too.
-    pub fn answer(self: &Arc<Proxy>, request: Request<Incoming>, interim: &Interim) -> Answering {
+    /// Answers a request whose head was complete at `begun`; every error is an answer too.
+    pub fn answer(
+        self: &Arc<Proxy>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        interim: &Interim,
+        begun: Instant,
+    ) -> Answering {
         let request_id = self.request_ids.name(request.headers());
         // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
         let takes_interim = request.version() >= Version::HTTP_11;
-        let course = match self.course(request, request_id) {
+        let course = match self.course(request, peer, request_id, self.cache.clock().at(begun)) {
             Course::Answered(reply, outcome) => {
                 return Answering::AtOnce(Some(self.account(reply, outcome, &request_id)));
             }
@@ -180,7 +191,13 @@ impl Proxy {
     }
 
     /// The gate, the route, the look-up.
-    fn course(self: &Arc<Proxy>, request: Request<Incoming>, request_id: RequestName) -> Course {
+    fn course(
+        self: &Arc<Proxy>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        request_id: RequestName,
+        now: Moment,
+    ) -> Course {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return Course::Answered(reply::options(), Outcome::Pass);
         }
@@ -199,7 +216,7 @@ impl Proxy {
                     true => RequestDirectives::read(&parts.headers),
                     false => RequestDirectives::default(),
                 };
-                self.look_up(Asked {
+                let asked = Asked {
                     method: parts.method,
                     key: located.key,
                     site: site.clone(),
@@ -209,7 +226,16 @@ impl Proxy {
                     wanted,
                     request_id,
                     interim: None,
-                })
+                };
+                self.look_up(asked, now)
+            }
+            _ if purge_method::is_purge(&request)
+                && let Some(door) = self.purge_door.get() =>
+            {
+                match purge_method::read(request, located.account, peer) {
+                    Ok(call) => Course::Purge(call, door.clone()),
+                    Err(refusal) => Course::Answered(reply::refusal(&refusal, &route.allow), Outcome::Error),
+                }
             }
             ref method if route.passes(method) => {
                 Course::Pass(request, located.key, site.clone(), route.policy.clone())
@@ -218,13 +244,12 @@ impl Proxy {
         }
     }
 
-    fn look_up(self: &Arc<Proxy>, asked: Asked) -> Course {
+    fn look_up(self: &Arc<Proxy>, asked: Asked, now: Moment) -> Course {
         if asked.wanted.no_store {
             return Course::Bypass(asked);
         }
         let reason = match asked.look_up(&self.cache) {
             Lookup::Found(variant) => {
-                let now = self.cache.now();
                 let held = asked.is_held_by(&variant, self.cache.clock());
                 match variant.state(now, &asked.wanted) {
                     State::Fresh { .. } if held => {
@@ -270,6 +295,11 @@ impl Proxy {
             Course::Bypass(asked) => self.bypass(&Asked { interim, ..asked }).await,
             Course::Pass(request, key, site, policy) => {
                 self.pass(request, key, &site, &policy, request_id, interim).await
+            }
+            Course::Purge(call, door) => {
+                let reply = purge_method::answered(door.purge(call).await);
+                let outcome = if reply.status().is_success() { Outcome::Pass } else { Outcome::Error };
+                (reply, outcome)
             }
         }
     }
