@@ -1,8 +1,10 @@
 //! The composition root: config → cache → purge → proxy → admin; and the way down: drain and join.
 //!
 //! Every long-lived thread is started here and joined here. The data plane has one thread a core, each with
-//! a runtime and a listener of its own; the control plane, the demo origin, the sweeper and the ledger have
-//! a thread each, so that neither plane starves the other.
+//! a runtime and a listener of its own; the control plane, the demo origin, the sweeper, the ledger and what warms
+//! have a thread each, so that neither plane starves the other.
+
+mod loopback;
 
 use std::fmt;
 use std::future::Future;
@@ -27,6 +29,7 @@ use crate::key::Endpoints;
 use crate::proxy::{Proxy, listener};
 use crate::purge::{LedgerError, Purger};
 use crate::telemetry::Metrics;
+use loopback::Loopback;
 
 /// A running server.
 pub struct App {
@@ -125,8 +128,15 @@ impl App {
             Origin::Server(server) => server.clone(),
             Origin::Demo => server_at(demo_address.expect("started where an account uses it")),
         });
-        let proxy =
-            Proxy::new(&config, endpoints, cache.clone(), origins.collect(), tls, metrics.clone(), &instance);
+        let proxy = Proxy::new(
+            &config,
+            endpoints.clone(),
+            cache.clone(),
+            origins.collect(),
+            tls,
+            metrics.clone(),
+            &instance,
+        );
         let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), cache.clone(), clock);
 
         let sweeper = cache.start_sweeper().map_err(StartError::System)?;
@@ -146,6 +156,7 @@ impl App {
         }
         let serve = |socket| admin::serve(socket, admin, turned(stopped));
         planes.push(spawn_plane("admin", admins, drain, stop.subscribe(), serve)?);
+        planes.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, endpoints), stop.subscribe())?);
         let origin = origin.map(|(_, stop, thread)| (stop, thread));
         let (proxy, admin) = (proxy_address, admin_address);
         Ok(App {
@@ -224,6 +235,24 @@ fn spawn_plane<S: Future<Output = ()>>(
         });
     };
     thread::Builder::new().name(name.into()).spawn(plane).map_err(StartError::System)
+}
+
+/// A thread that fetches again what was purged, until the stop; then its fetches end where they are.
+fn spawn_warmer(
+    purger: Purger,
+    fetcher: Loopback,
+    stopped: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = runtime().map_err(StartError::System)?;
+    let warm = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = purger.run_warmings(Arc::new(fetcher)) => {}
+                () = turned(stopped) => {}
+            }
+        });
+    };
+    thread::Builder::new().name("warmer".into()).spawn(warm).map_err(StartError::System)
 }
 
 async fn turned(mut stop: watch::Receiver<bool>) {

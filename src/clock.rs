@@ -7,28 +7,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A point in monotonic time, in milliseconds; `BEGINNING_MS` is when the clock was made.
+/// A point in monotonic time, in microseconds; `BEGINNING_US` is when the clock was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
-/// So much lies before the beginning of a clock: 139 years, for what was old when it came.
-const BEGINNING_MS: u64 = 1 << 42;
+/// So much lies before the beginning of a clock: 142 years, for what was old when it came.
+const BEGINNING_US: u64 = 1 << 52;
 
 impl Moment {
     /// Time from `earlier` to this moment; zero where `earlier` is later.
     pub fn since(self, earlier: Moment) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
     /// The moment `by` earlier; the earliest of all where that was even earlier.
     pub fn before(self, by: Duration) -> Moment {
-        Moment(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+        Moment(self.0.saturating_sub(micros(by)))
     }
 
     /// This moment, `by` later.
     pub fn plus(self, by: Duration) -> Moment {
-        Moment(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+        Moment(self.0.saturating_add(micros(by)))
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Where time comes from. Cheap to clone; clones share a manual clock's hands.
@@ -43,8 +47,8 @@ enum Source {
 
 #[derive(Debug)]
 struct Hands {
-    unix_ms: u64,
-    elapsed_ms: AtomicU64,
+    unix_seconds: u64,
+    elapsed_us: AtomicU64,
 }
 
 impl Clock {
@@ -55,18 +59,15 @@ impl Clock {
 
     /// A clock that stands at `unix_seconds` until it is [advanced](Clock::advance).
     pub fn manual(unix_seconds: u64) -> Clock {
-        let hands = Hands { unix_ms: unix_seconds * 1000, elapsed_ms: AtomicU64::new(0) };
+        let hands = Hands { unix_seconds, elapsed_us: AtomicU64::new(0) };
         Clock(Source::Manual(Arc::new(hands)))
     }
 
     /// Monotonic now. Costs one read of the clock.
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Source::System { start } => {
-                let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Moment(elapsed_ms.saturating_add(BEGINNING_MS))
-            }
-            Source::Manual(hands) => Moment(hands.elapsed_ms.load(Ordering::SeqCst) + BEGINNING_MS),
+            Source::System { start } => Moment(micros(start.elapsed()).saturating_add(BEGINNING_US)),
+            Source::Manual(hands) => Moment(hands.elapsed_us.load(Ordering::SeqCst) + BEGINNING_US),
         }
     }
 
@@ -75,7 +76,8 @@ impl Clock {
         match &self.0 {
             Source::System { .. } => SystemTime::now(),
             Source::Manual(hands) => {
-                UNIX_EPOCH + Duration::from_millis(hands.unix_ms + hands.elapsed_ms.load(Ordering::SeqCst))
+                let elapsed = Duration::from_micros(hands.elapsed_us.load(Ordering::SeqCst));
+                UNIX_EPOCH + Duration::from_secs(hands.unix_seconds) + elapsed
             }
         }
     }
@@ -86,8 +88,7 @@ impl Clock {
     /// On the system's clock, which nobody moves.
     pub fn advance(&self, by: Duration) {
         let Source::Manual(hands) = &self.0 else { panic!("only a manual clock can be advanced") };
-        let by_ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        hands.elapsed_ms.fetch_add(by_ms, Ordering::SeqCst);
+        hands.elapsed_us.fetch_add(micros(by), Ordering::SeqCst);
     }
 }
 

@@ -8,7 +8,7 @@
 //! target that any origin's parser accepts. Scheme, host, alias and fragment are no part of it.
 //!
 //! `canonical.rs` has the rules for bytes, `endpoints.rs` decides whose a URL is, `asset.rs` finds a key's asset in
-//! it. No locks; everything here is O(length).
+//! it, `named.rs` its named transformations; `pattern.rs` has texts that stand for many keys. No locks; everything here is O(length).
 
 mod asset;
 mod canonical;
@@ -16,6 +16,8 @@ mod endpoints;
 mod error;
 #[cfg(test)]
 pub(crate) mod examples;
+mod named;
+mod pattern;
 mod spare;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,6 +26,9 @@ pub(crate) use asset::{AssetPlace, AssetText, of as asset_of};
 pub(crate) use canonical::decoded;
 pub use endpoints::{Endpoints, Located};
 pub use error::KeyError;
+pub(crate) use named::{NAME as TRANSFORMATION_NAME, any_name as any_transformation_name};
+pub use pattern::KeyPattern;
+pub(crate) use pattern::{fixed as pattern_fixed, matches as pattern_matches};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,6 +41,11 @@ pub(crate) const TRANSFORMATION: &str = "tr:";
 pub struct Key(String);
 
 impl Key {
+    /// The key of a text that was one before: what the store has.
+    pub(crate) fn stored(text: &str) -> Key {
+        Key(text.to_owned())
+    }
+
     /// The whole text; keys sort by it.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -67,16 +67,26 @@ pub const SELECTION_BYTES_MAX: usize = 4 * 1024;
 pub const TAGS_MAX: usize = 128;
 /// Longest name of a tag, in bytes.
 pub const TAG_BYTES_MAX: usize = 256;
+/// Longest name of a named transformation, in bytes.
+pub const TRANSFORMATION_BYTES_MAX: usize = 256;
 /// Ranges that one request may ask for; with more, the whole is sent (RFC 9110 §14.2).
 pub const RANGES_MAX: usize = 16;
 /// Sets of field names that stored responses share; a response with another one keeps its own.
 pub const SHAPES_MAX: usize = 1024;
+/// Bytes of a thread's block for the values of its answers' fields; it grows with a response that has more.
+pub const ANSWER_BLOCK_BYTES: usize = 4 * 1024;
 /// Live fences; beyond it two neighbours of an account are folded into a wider one.
 pub const FENCES_MAX: usize = 100;
 /// Fences remembered after they have retired, for audits of the store.
 pub const FENCES_REMEMBERED: usize = 1024;
+/// Variants that one purge can name as the hottest of what it removed.
+pub const HOTTEST_MAX: usize = 1000;
+/// Bytes of their keys and fields.
+pub const HOTTEST_BYTES_MAX: usize = 1024 * 1024;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;
+/// Keys that one page of a list looks at; beyond it the page ends early and says where to go on.
+pub const PAGE_LOOKS_MAX: usize = 4096;
 /// How long the sweeper waits when a purge wakes it: whoever purges answers first, however few the cores are.
 pub const SWEEP_DELAY: Duration = Duration::from_millis(1);
 /// Keys remembered as not storable.
@@ -111,11 +121,19 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 /// Client addresses whose wrong private keys are counted at once.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
-/// URLs in one purge request.
-pub const PURGE_URLS_MAX: usize = 100;
-/// Purges that wait for a disk that takes no writes; beyond it the oldest history leaves, charges never.
+/// Targets of one purge request.
+pub const PURGE_TARGETS_MAX: usize = 100;
+/// URLs that a dry run names.
+pub const DRY_RUN_KEYS_MAX: usize = 100;
+/// Longest note of a change, in bytes.
+pub const NOTE_BYTES_MAX: usize = 1024;
+/// Keys that were made at run time.
+pub const STORED_KEYS_MAX: usize = 1000;
+/// What is kept of one such key, in bytes.
+pub const STORED_KEY_BYTES_MAX: usize = 16 * 1024;
+/// Changes that wait for a disk that takes no writes; beyond it the oldest history leaves, charges never.
 pub const LEDGER_PENDING_MAX: usize = 100_000;
-/// Bytes of the texts of those purges; the same rule holds beyond it.
+/// Bytes of the texts of those changes; the same rule holds beyond it.
 pub const LEDGER_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Calls to the ledger that wait for its thread at once; further ones wait for a place.
 pub const LEDGER_QUEUE_MAX: usize = 1024;
@@ -127,8 +145,38 @@ pub const LEDGER_PRUNE_PAUSE: Duration = Duration::from_secs(60 * 60);
 pub const LEDGER_PRUNE_ROWS: usize = 10_000;
 /// Memory for pages of the ledger's file, in bytes.
 pub const LEDGER_CACHE_BYTES: usize = 8 * 1024 * 1024;
-/// Purges whose first sweep has not ended; beyond it a purge is refused for a moment.
+/// Rows of the history that the ledger's thread looks at before it writes again.
+pub const LEDGER_SLICE_ROWS: usize = 256;
+/// Bytes of such rows; the row that passes it is the last one.
+pub const LEDGER_SLICE_BYTES: usize = 512 * 1024;
+/// Rows of one page of the history.
+pub const LIST_ROWS_MAX: usize = 200;
+/// Rows of a page, where the caller doesn't say.
+pub const LIST_ROWS_DEFAULT: usize = 50;
+/// Slices that one page looks at; it ends with what it has, and a cursor.
+pub const LIST_SLICES_MAX: usize = 32;
+/// Bytes of texts in one page; the slice that passes it is the last one.
+pub const LIST_BYTES: usize = 4 * 1024 * 1024;
+/// A wall clock that steps back by less than this makes no later change an earlier one in the history.
+pub const CLOCK_STEP_BACK: Duration = Duration::from_secs(1);
+/// Fences whose first sweep has not ended; beyond it a purge is refused for a moment.
 pub const PURGES_LIVE_MAX: usize = 100_000;
+/// Warmings that have not ended; what a purge over it asked to be fetched again is not.
+pub const WARMINGS_MAX: usize = 16;
+/// Warmings that fetch at once.
+pub const WARMINGS_RUNNING_MAX: usize = 4;
+/// Variants that one warming fetches.
+pub const WARM_KEYS_MAX: usize = HOTTEST_MAX;
+/// The same, where the caller doesn't say.
+pub const WARM_KEYS_DEFAULT: usize = 1000;
+/// Fetches of one warming in a second.
+pub const WARM_PER_SECOND_MAX: u32 = 1000;
+/// The same, where the caller doesn't say.
+pub const WARM_PER_SECOND_DEFAULT: u32 = 50;
+/// Fetches of one warming that are under way at once; where they are slow, its pace is theirs.
+pub const WARM_FETCHES_MAX: usize = 16;
+/// How long one of them may take.
+pub const WARM_FETCH_TIME: Duration = Duration::from_secs(60);
 /// Purges remembered to tell a client's retry from a new one; beyond it a retry is charged like a new one.
 pub const RETRIES_REMEMBERED_MAX: usize = 4096;
 /// How long after its answer a purge may be repeated by what is marked as a retry.
@@ -168,4 +216,8 @@ const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
 const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);
+const _: () = assert!(WARM_KEYS_DEFAULT <= WARM_KEYS_MAX);
+const _: () = assert!(WARM_PER_SECOND_DEFAULT <= WARM_PER_SECOND_MAX);
+const _: () = assert!(LIST_ROWS_DEFAULT <= LIST_ROWS_MAX);
+const _: () = assert!(PURGE_TARGETS_MAX <= PURGES_LIVE_MAX);
 const _: () = assert!(DEMO_BODY_BYTES_MAX as u64 <= DEMO_SOURCE_BYTES_MAX);

@@ -1,22 +1,30 @@
 //! What a purge names, which keys that covers, and why a URL names nothing.
 //!
 //! A URL names itself; a `*` as its last character makes it a plain prefix, with no segment boundary, which
-//! `wildcard.rs` may refuse as too wide. `%2A` is a character like others. `tag.rs` has the names that origins
-//! give their responses. No locks; O(length).
+//! `wildcard.rs` may refuse as too wide; in a pattern every `*` is a wildcard, which `pattern.rs` judges. `%2A` is a
+//! character like others. `tag.rs` has the names that origins give their responses, `transformation.rs` those that
+//! transformations have. No locks; O(length).
 
+#[cfg(test)]
+mod cover_tests;
+mod pattern;
 mod refusal;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod transformation;
+#[cfg(test)]
+mod wide_tests;
 mod wildcard;
 
 pub use refusal::Refusal;
 pub use tag::{Tag, TagError, Tags};
+pub use transformation::{Transformation, TransformationError};
 
 use std::fmt;
 
 use crate::config::Authority;
-use crate::key::{Endpoints, Key, KeyError, KeyPrefix};
+use crate::key::{Endpoints, Key, KeyError, KeyPattern, KeyPrefix, decoded};
 
 /// What a purge names. A kind more is a variant here, and the arms that the compiler then asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,8 +35,14 @@ pub enum Target {
     Prefix(KeyPrefix),
     /// An image with all its transformations, in the path or in the query, signed or versioned.
     Asset(AssetName),
+    /// All images below a folder, with all their transformations, wherever these stand in the path.
+    Folder(FolderName),
     /// Every response that its origin gave this tag.
     Tag(Tag),
+    /// Every image made by this named transformation.
+    Transformation(Transformation),
+    /// Every URL whose canonical text the pattern stands for.
+    Pattern(KeyPattern),
     /// All that the accounts have which have an endpoint on one host. Aliases share their keys, so what is
     /// reached by another host too is purged as well.
     Host(HostAccounts),
@@ -72,6 +86,29 @@ impl AssetName {
     }
 }
 
+/// What the assets below one folder begin with: its key without transformations and query, and a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FolderName(Box<str>);
+
+impl FolderName {
+    /// The folder of a key: the key is the folder's own, with or without the slash.
+    fn of(key: &Key) -> FolderName {
+        let asset = key.asset();
+        let slash = if asset.ends_with('/') { "" } else { "/" };
+        FolderName([&*asset, slash].concat().into())
+    }
+
+    /// Account and path, with the slash at the end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is a whole endpoint: no level of it has a name.
+    fn is_root(&self) -> bool {
+        !self.0.split('/').skip(1).any(|segment| wildcard::is_level(&decoded(segment)))
+    }
+}
+
 /// The ids of the accounts that have an endpoint on one host; one at least.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostAccounts(Box<[Box<str>]>);
@@ -111,6 +148,45 @@ impl Target {
         }
     }
 
+    /// The URLs with this beginning, named with the `*` behind it, by the account with the index `account`.
+    pub fn parse_prefix(url: &str, account: usize, endpoints: &Endpoints) -> Result<Target, Refusal> {
+        match Target::parse(url, account, endpoints)? {
+            Target::Prefix(prefix) => Ok(Target::Prefix(prefix)),
+            _ => Err(Refusal::PrefixWildcard),
+        }
+    }
+
+    /// All images below the folder of this URL, whose last slash may be left out, of the account with the index
+    /// `account`.
+    pub fn parse_folder(url: &str, account: usize, endpoints: &Endpoints) -> Result<Target, Refusal> {
+        if url.contains('*') {
+            return Err(Refusal::FolderWildcard);
+        }
+        let Target::Url(key) = Target::parse(url, account, endpoints)? else {
+            return Err(Refusal::FolderWildcard);
+        };
+        if key.query().is_some() {
+            return Err(Refusal::FolderQuery);
+        }
+        let folder = FolderName::of(&key);
+        if folder.is_root() { Err(Refusal::FolderRoot) } else { Ok(Target::Folder(folder)) }
+    }
+
+    /// The URLs that a URL with `*` in its path stands for, of the account with the index `account`.
+    pub fn parse_pattern(url: &str, account: usize, endpoints: &Endpoints) -> Result<Target, Refusal> {
+        if url.is_empty() {
+            return Err(Refusal::UrlMissing);
+        }
+        pattern::place(url)?;
+        let parsed = endpoints
+            .parse_pattern(url)
+            .and_then(|(owner, parsed)| owned_by(account, owner, parsed))
+            .map_err(|error| refusal(error, account, endpoints))?;
+        pattern::is_below(url, &parsed)?;
+        pattern::judge(&parsed)?;
+        Ok(Target::Pattern(parsed))
+    }
+
     /// All of the accounts that have an endpoint on `host`; nothing where no account has.
     pub fn host(host: &Authority, endpoints: &Endpoints) -> Option<Target> {
         let ids = endpoints.accounts_on(host);
@@ -123,7 +199,10 @@ impl Target {
             Target::Url(named) => named == key,
             Target::Prefix(prefix) => prefix.covers(key),
             Target::Asset(asset) => key.asset() == *asset.0,
+            Target::Folder(folder) => key.asset().starts_with(&*folder.0),
             Target::Tag(tag) => tags.contains(tag),
+            Target::Transformation(transformation) => transformation.covers(key),
+            Target::Pattern(pattern) => pattern.covers(key),
             Target::Host(accounts) => accounts.0.iter().any(|id| **id == *key.account()),
             Target::Everything => true,
         }
@@ -135,7 +214,13 @@ impl Target {
         match self {
             Target::Url(key) => endpoints.url_of(key),
             Target::Prefix(prefix) => endpoints.url_of_prefix(prefix).map(|url| url + "*"),
-            Target::Asset(_) | Target::Tag(_) | Target::Host(_) | Target::Everything => None,
+            Target::Asset(_)
+            | Target::Folder(_)
+            | Target::Tag(_)
+            | Target::Transformation(_)
+            | Target::Pattern(_)
+            | Target::Host(_)
+            | Target::Everything => None,
         }
     }
 }
@@ -147,7 +232,10 @@ impl fmt::Display for Target {
             Target::Url(key) => f.write_str(key.as_str()),
             Target::Prefix(prefix) => write!(f, "{}*", prefix.as_str()),
             Target::Asset(asset) => write!(f, "asset {}", asset.0),
+            Target::Folder(folder) => write!(f, "folder {}", folder.0),
             Target::Tag(tag) => write!(f, "tag {}", tag.as_str()),
+            Target::Transformation(transformation) => write!(f, "transformation {}", transformation.as_str()),
+            Target::Pattern(pattern) => write!(f, "pattern {}", pattern.as_str()),
             Target::Host(accounts) => write!(f, "accounts {}", accounts.0.join(" ")),
             Target::Everything => f.write_str("everything"),
         }

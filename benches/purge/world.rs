@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use freshet::cache::{Cache, Lead, Lookup, Reader, Swept};
+use freshet::cache::{Cache, Lead, Lookup, Reader, Removed, Swept};
 use freshet::clock::Clock;
 use freshet::key::{Endpoints, Key};
 use freshet::semantics::Fill;
@@ -109,7 +109,8 @@ impl World {
     pub fn purge(&self, target: &Target, covered: &Key, pace: Pace) -> (Duration, mpsc::Receiver<Swept>) {
         let (tell, swept) = mpsc::channel();
         let fields = HeaderMap::new();
-        let on_swept = Box::new(move |swept| tell.send(swept).expect("the bench waits for it"));
+        let on_swept =
+            Box::new(move |removed: Removed| tell.send(removed.swept).expect("the bench waits for it"));
         // As a thread that waits for requests: not one that has just used up its share of the core.
         std::thread::sleep(Duration::from_millis(5));
         let nothing = if matches!(target, Target::Url(_)) { "nothing.jpg" } else { "nothing/*" };

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::routes::{Connection, STATUS_PATH};
 use super::{Admin, AdminError, add_number, reply};
 use crate::limits;
-use crate::purge::{Attempt, Health, Named, Progress, RequestId, Status, Wish};
+use crate::purge::{Attempt, By, Door, Health, Named, Progress, RequestId, Status, Submission, Wish};
 use crate::target::Mode;
 
 /// `POST /v1/files/purge`
@@ -36,9 +36,11 @@ pub(super) async fn purge(
     let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
     let attempt = attempt(req.headers());
     let asked = Asked::read(&read_body(req.into_body(), admin.times.body).await?)?;
-    let accepted = admin.purger.submit(account, &[asked.wish()], attempt).await.map_err(AdminError::Purge)?;
-    let [id] = accepted.ids[..] else { unreachable!("one URL is one request: `Purger::submit`") };
-    Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
+    let by = By { key: "private key".into(), door: Door::Imagekit };
+    let wishes = &[asked.wish()];
+    let submission = Submission { account, wishes, attempt, by, note: None, warm: None };
+    let accepted = admin.purger.submit(submission).await.map_err(AdminError::Purge)?;
+    Ok(reply(StatusCode::CREATED, &Accepted { request_id: accepted.id.to_string() }))
 }
 
 /// `GET /v1/files/purge/{requestId}`
@@ -109,11 +111,16 @@ pub(super) async fn health(State(admin): State<Arc<Admin>>) -> Response {
         status: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         ledger: Option<&'static str>,
+        /// Rows of the history that a failing disk has cost since the start.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rows_dropped: Option<u64>,
     }
-    let body = match admin.purger.health() {
-        Health::Durable => HealthBody { status: "ok", ledger: None },
-        Health::Degraded(trouble) => HealthBody { status: "degraded", ledger: Some(trouble.as_str()) },
+    let rows_dropped = Some(admin.purger.ledger_figures().rows_dropped).filter(|rows| *rows > 0);
+    let (status, ledger) = match admin.purger.health() {
+        Health::Durable => ("ok", None),
+        Health::Degraded(trouble) => ("degraded", Some(trouble.as_str())),
     };
+    let body = HealthBody { status, ledger, rows_dropped };
     reply(StatusCode::OK, &body)
 }
 
@@ -152,12 +159,15 @@ struct Asked {
 enum Kind {
     Url,
     Asset,
+    Folder,
     Tag,
+    Transformation,
+    Pattern,
 }
 
 impl Asked {
-    /// Reads a JSON object: ImageKit's member `url`, and beside it `mode`, `target` and `tag`. Other members are
-    /// ignored, and their values never built.
+    /// Reads a JSON object: ImageKit's member `url`, and beside it `mode`, `target`, `tag` and `transformation`. Other
+    /// members are ignored, and their values never built.
     fn read(body: &[u8]) -> Result<Asked, AdminError> {
         #[derive(Deserialize)]
         struct Members {
@@ -165,6 +175,7 @@ impl Asked {
             mode: Option<Value>,
             target: Option<Value>,
             tag: Option<Value>,
+            transformation: Option<Value>,
         }
         // Without this look an array of one text would do, too.
         if body.trim_ascii_start().first() != Some(&b'{') {
@@ -174,10 +185,16 @@ impl Asked {
         let kind = match members.target.as_ref().map(Value::as_str) {
             None | Some(Some("url")) => Kind::Url,
             Some(Some("asset")) => Kind::Asset,
+            Some(Some("folder")) => Kind::Folder,
             Some(Some("tag")) => Kind::Tag,
+            Some(Some("transformation")) => Kind::Transformation,
+            Some(Some("pattern")) => Kind::Pattern,
             Some(_) => return Err(AdminError::TargetUnknown),
         };
-        let text = match (kind, members.url, members.tag) {
+        let name = if kind == Kind::Transformation { members.transformation } else { members.tag };
+        let text = match (kind, members.url, name) {
+            (Kind::Transformation, _, Some(Value::String(name))) => name,
+            (Kind::Transformation, ..) => return Err(AdminError::TransformationMissing),
             (Kind::Tag, _, Some(Value::String(tag))) => tag,
             (Kind::Tag, ..) => return Err(AdminError::TagMissing),
             (_, None, _) => return Err(AdminError::UrlMissing),
@@ -193,11 +210,14 @@ impl Asked {
         Ok(Asked { kind, text, mode })
     }
 
-    fn wish(&self) -> Wish<'_> {
+    fn wish(self) -> Wish {
         let named = match self.kind {
-            Kind::Url => Named::Url(&self.text),
-            Kind::Asset => Named::Asset(&self.text),
-            Kind::Tag => Named::Tag(&self.text),
+            Kind::Url => Named::Url(self.text),
+            Kind::Asset => Named::Asset(self.text),
+            Kind::Folder => Named::Folder(self.text),
+            Kind::Tag => Named::Tag(self.text),
+            Kind::Transformation => Named::Transformation(self.text),
+            Kind::Pattern => Named::Pattern(self.text),
         };
         Wish { named, mode: self.mode }
     }
@@ -243,7 +263,7 @@ mod tests {
     fn further_members_say_what_is_meant_and_what_becomes_of_it() {
         type Read<'a> = Result<(Kind, &'a str, Mode), &'a str>;
         #[rustfmt::skip]
-        let table: [(&str, Read<'_>); 13] = [
+        let table: [(&str, Read<'_>); 17] = [
             // members                              outcome
             (r#""url": "x""#,                        Ok((Kind::Url, "x", Mode::Delete))),
             (r#""url": "x", "mode": "delete""#,      Ok((Kind::Url, "x", Mode::Delete))),
@@ -253,7 +273,11 @@ mod tests {
             (r#""url": "x", "mode": 1"#,             Err("mode_unknown")),
             (r#""url": "x", "target": "url""#,       Ok((Kind::Url, "x", Mode::Delete))),
             (r#""url": "x", "target": "asset""#,     Ok((Kind::Asset, "x", Mode::Delete))),
-            (r#""url": "x", "target": "folder""#,    Err("target_unknown")),
+            (r#""url": "x", "target": "folder""#,    Ok((Kind::Folder, "x", Mode::Delete))),
+            (r#""url": "x", "target": "pattern""#,   Ok((Kind::Pattern, "x", Mode::Delete))),
+            (r#""target": "transformation", "transformation": "t""#, Ok((Kind::Transformation, "t", Mode::Delete))),
+            (r#""target": "transformation", "url": "x""#, Err("transformation_missing")),
+            (r#""url": "x", "target": "key""#,       Err("target_unknown")),
             (r#""url": "x", "target": ["asset"]"#,   Err("target_unknown")),
             (r#""target": "asset""#,                 Err("url_missing")),
             (r#""target": "tag", "tag": "t""#,       Ok((Kind::Tag, "t", Mode::Delete))),

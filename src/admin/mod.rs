@@ -188,6 +188,8 @@ enum AdminError {
     TargetUnknown,
     /// `target` is a tag, and there is no `tag`.
     TagMissing,
+    /// `target` is a transformation, and there is no `transformation`.
+    TransformationMissing,
     /// The purge did not take place.
     Purge(PurgeError),
     /// The account has no such request.
@@ -247,6 +249,9 @@ impl AdminError {
                 "target is \"url\" (what happens without it), \"asset\" or \"tag\"."),
             AdminError::TagMissing => (Is::BAD_REQUEST, "Your request is missing a tag.", "tag_missing",
                 "Name it in the member tag: {\"target\": \"tag\", \"tag\": \"…\"}."),
+            AdminError::TransformationMissing => (Is::BAD_REQUEST, "Your request is missing a transformation.",
+                "transformation_missing",
+                "Name it in the member transformation: {\"target\": \"transformation\", \"transformation\": \"…\"}."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",
@@ -282,8 +287,10 @@ impl AdminError {
 fn purge_parts(error: &PurgeError) -> (StatusCode, &'static str, &'static str, &'static str) {
     use StatusCode as Is;
     match error {
-        PurgeError::NoUrls => AdminError::UrlMissing.parts(),
-        PurgeError::TooManyUrls => (Is::BAD_REQUEST, URL_INVALID, "too_many_urls", "Send fewer URLs at once."),
+        PurgeError::NoTargets => AdminError::UrlMissing.parts(),
+        PurgeError::TooManyTargets => (Is::BAD_REQUEST, URL_INVALID, "too_many_targets", "Send fewer targets at once."),
+        PurgeError::NoteTooLong => (Is::BAD_REQUEST, "The note of your request is too long.", "note_too_long",
+            "A note has 1024 bytes at most."),
         // The rule and its sentence are the refusal's own; `into_response` has them.
         PurgeError::Refused(_) => (Is::BAD_REQUEST, URL_INVALID, "url_refused", ""),
         PurgeError::AllowanceUsedUp(_) => (Is::TOO_MANY_REQUESTS,

@@ -13,7 +13,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::key::Endpoints;
-use crate::purge::tests::{FEBRUARY_2024, Fences, account, degraded_purger, purger_in_memory};
+use crate::purge::tests::{
+    FEBRUARY_2024, Fences, account, degraded_purger, forgetful_purger, purger_in_memory,
+};
 use crate::target::Target;
 
 const URL: &str = "http://127.0.0.1:8080/demo/a/b.jpg";
@@ -197,6 +199,20 @@ async fn every_answer_is_the_golden_one() {
         std::fs::write(path, &answers).unwrap();
     }
     assert_eq!(answers, std::fs::read_to_string(path).unwrap());
+}
+
+#[tokio::test]
+async fn health_says_how_many_rows_of_the_history_a_full_disk_has_cost() {
+    let (fences, clock) = (Fences::default(), Clock::manual(FEBRUARY_2024));
+    let accounts = accounts(None);
+    let purger = forgetful_purger(&accounts, &fences, &clock, 5, 2).await;
+    let here = listen_with(&accounts, purger, fences, clock, Times::default()).await;
+    let health = here.send("GET /healthz", "", "").await;
+    let expected = "the disk is full; purges work and their record waits in memory";
+    assert_eq!(
+        body_of(&health),
+        format!(r#"{{"status":"degraded","ledger":"{expected}","rows_dropped":3}}"#)
+    );
 }
 
 #[tokio::test]

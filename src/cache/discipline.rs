@@ -6,12 +6,13 @@ use std::thread;
 use http::{HeaderMap, StatusCode};
 
 use super::audit::{self, Audit};
-use super::fence::{Fences, Job, OnSwept, Sweep, Swept};
+use super::fence::{Fences, Job, OnSwept, Removed, Sweep, Swept};
 use super::fields::Shapes;
 use super::flight::{Flights, Join, Lead, Reader};
+use super::hottest;
 use super::markers::Markers;
 use super::snapshot::Verdict;
-use super::span::{Order, Span, Subject};
+use super::span::{Span, Subject};
 use super::store::{Resource, Store, Update};
 use super::sync::{Mutex, yield_now};
 use super::variant::{Body, Variant};
@@ -204,27 +205,34 @@ impl Cache {
     /// microseconds, however many entries match. `on_swept` runs once, on the sweeper's thread, when the matching
     /// entries are gone.
     pub fn purge(&self, target: &Target, mode: Mode, on_swept: OnSwept) {
+        self.purge_gathering(target, mode, 0, on_swept);
+    }
+
+    /// The same for a purge that is to be told, with its figures, the `hottest` variants that its first sweep
+    /// removed, or found under it where it made them stale: by the hits that they had, `HOTTEST_MAX` at most.
+    pub fn purge_gathering(&self, target: &Target, mode: Mode, hottest: usize, on_swept: OnSwept) {
         let spans = Span::of(target);
         if let [span] = &spans[..] {
-            self.fences.publish(mode, span.clone(), on_swept);
+            self.fences.publish_gathering(mode, span.clone(), hottest, on_swept);
             return;
         }
-        let together = Arc::new(Mutex::new((spans.len(), Swept::default(), Some(on_swept))));
+        let together = Arc::new(Mutex::new((spans.len(), Removed::default(), Some(on_swept))));
         for span in spans {
             let together = together.clone();
-            let counted = move |swept: Swept| {
+            let counted = move |removed: Removed| {
                 let mut state = together.lock();
                 let (left, sum, caller) = &mut *state;
                 *left -= 1;
-                sum.add(swept);
-                sum.shared |= swept.shared;
-                let (sum, caller) = (*sum, if *left == 0 { caller.take() } else { None });
+                sum.swept.add(removed.swept);
+                sum.swept.shared |= removed.swept.shared;
+                hottest::merge(&mut sum.hottest, removed.hottest, hottest);
+                let told = caller.take_if(|_| *left == 0).map(|caller| (caller, std::mem::take(sum)));
                 drop(state);
-                if let Some(caller) = caller {
+                if let Some((caller, sum)) = told {
                     caller(sum);
                 }
             };
-            self.fences.publish(mode, span, Box::new(counted));
+            self.fences.publish_gathering(mode, span, hottest, Box::new(counted));
         }
     }
 
@@ -279,7 +287,11 @@ impl Cache {
         if sweep.first {
             self.markers.clear_span(&sweep.span);
             let freed = self.sweep(sweep);
-            self.fences.swept(sweep.number, freed);
+            let is_told = self.fences.swept(sweep.number, freed);
+            if !is_told && sweep.mode == Mode::Stale {
+                // The absorber's sweep comes by the same variants once more.
+                sweep.gatherings.iter().for_each(|gathering| drop(gathering.take()));
+            }
         } else {
             self.sweep(sweep);
             self.fences.retire(sweep.number);
@@ -307,18 +319,29 @@ impl Cache {
 
     fn sweep_resource(&self, sweep: &Sweep, indexed: &Resource) -> Swept {
         let named = |variant: &Variant| {
-            sweep.span.order != Order::Tag || sweep.span.covers(Subject::known(indexed.key(), variant.tags()))
+            sweep.span.is_led_to() || sweep.span.covers(Subject::known(indexed.key(), variant.tags()))
         };
         let is_covered = |variant: &Variant| variant.epoch() < sweep.epoch && named(variant);
         // Immutable: where nothing in it is covered, a newer write has a pair of its own.
         let mut covered = indexed.variants().iter().filter(|variant| is_covered(variant));
         match sweep.mode {
             Mode::Delete if covered.next().is_none() => Swept::default(),
-            Mode::Delete => self.store.remove(indexed, is_covered),
+            Mode::Delete => {
+                let freed = self.store.remove(indexed, is_covered);
+                if freed.entries > 0 {
+                    let covered = indexed.variants().iter().filter(|variant| is_covered(variant));
+                    covered.for_each(|variant| sweep.offer(indexed.key(), variant));
+                }
+                freed
+            }
             Mode::Stale => {
                 let mut stale = Swept::default();
-                for variant in covered.filter(|variant| variant.make_stale(sweep.epoch)) {
-                    stale.add(Swept { entries: 1, bytes: variant.weight() as u64, shared: false });
+                for variant in covered {
+                    if variant.make_stale(sweep.epoch) {
+                        stale.add(Swept { entries: 1, bytes: variant.weight() as u64, shared: false });
+                    }
+                    // Counted or not: of all variants, a look-up has made the hottest stale before the sweep came.
+                    sweep.offer(indexed.key(), variant);
                 }
                 stale
             }
@@ -326,8 +349,7 @@ impl Cache {
     }
 }
 
-/// For tests that drive a cache by hand.
-#[cfg(test)]
+/// For the reading door, and tests that drive a cache by hand.
 impl Cache {
     pub(super) fn fences(&self) -> &Fences {
         &self.fences

@@ -176,10 +176,11 @@ fn fills_that_race_for_one_key_leave_one_pair() {
 fn all_of_them_at_once_leave_index_and_store_equal() {
     let drift = Drift::new();
     let sweeper = drift.cache.start_sweeper().unwrap();
-    let folders: [Target; 2] = ["p/hot/*", "p/one/*"].map(|path| target(DEMO, path));
+    let named = ["p/hot/*", "p/one/*", "folder p/hot", "pattern p/*7.jpg", "transformation hero"];
+    let named: [Target; 5] = named.map(|text| target(DEMO, text));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (drift, folders) = (&drift, &folders);
+            let (drift, named) = (&drift, &named);
             scope.spawn(move || {
                 let mut random = Random::new(thread);
                 for fill in 0..FILLS {
@@ -190,7 +191,7 @@ fn all_of_them_at_once_leave_index_and_store_equal() {
                         _ => drift.fill(&Drift::cold(thread as usize * FILLS + fill)),
                     }
                     if random.one_in(200) {
-                        drift.cache.purge(&folders[random.below(2)], Mode::Delete, Box::new(|_| {}));
+                        drift.cache.purge(&named[random.below(5)], Mode::Delete, Box::new(|_| {}));
                     }
                 }
             });

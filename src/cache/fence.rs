@@ -23,9 +23,11 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::snapshot::{Exact, Hasher, LISTS, List, Snapshot, Verdict, common_prefix, list};
+use super::hottest::{Gathering, Hot};
+use super::snapshot::{Exact, Hasher, LISTS, List, Snapshot, Verdict, list};
 use super::span::{Order, Reach, Span, Subject, account};
 use super::sync::{AtomicU64, Condvar, Loaded, Mutex, Ordering, Published, pause};
+use super::variant::Variant;
 use crate::key::Key;
 use crate::limits::{FENCES_MAX, FENCES_REMEMBERED, SWEEP_DELAY};
 use crate::target::{Mode, Tags};
@@ -44,8 +46,23 @@ pub struct Swept {
     pub shared: bool,
 }
 
+/// What a purge did, as far as its first sweep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How much it removed, or made stale.
+    pub swept: Swept,
+    /// The hottest of it, those first: as many as were asked for, if there were so many.
+    pub hottest: Vec<Hot>,
+}
+
 /// Called once, on the sweeper's thread, when the first sweep of a purge has ended.
-pub type OnSwept = Box<dyn FnOnce(Swept) + Send>;
+pub type OnSwept = Box<dyn FnOnce(Removed) + Send>;
+
+/// Who is told of the end of a purge's first sweep.
+struct Caller {
+    gathering: Option<Arc<Gathering>>,
+    on_swept: OnSwept,
+}
 
 /// The fences, the epoch and the active set.
 pub struct Fences {
@@ -102,7 +119,7 @@ struct Fence {
     alike: usize,
     phase: Phase,
     swept: Swept,
-    callers: Vec<OnSwept>,
+    callers: Vec<Caller>,
     /// The fence that was being swept when this one absorbed it: its figures are added to these.
     took_over: Option<u64>,
 }
@@ -167,7 +184,6 @@ impl Drop for Ticket {
 }
 
 /// What the sweeper is to do next.
-#[derive(Debug, PartialEq, Eq)]
 pub enum Job {
     /// A sweep of a fence.
     Sweep(Sweep),
@@ -176,7 +192,7 @@ pub enum Job {
 }
 
 /// A sweep of what a fence covers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Sweep {
     /// Names the fence in the report.
     pub number: u64,
@@ -189,6 +205,15 @@ pub struct Sweep {
     /// The first one: report it by [`Fences::swept`]. Else no older fetch is under way any more: after this one
     /// comes [`Fences::retire`].
     pub first: bool,
+    /// Of the purges that the first sweep is for, if they want to know what was hot. Offer them what it removes.
+    pub gatherings: Vec<Arc<Gathering>>,
+}
+
+impl Sweep {
+    /// Shows a variant to the gatherings.
+    pub fn offer(&self, key: &str, variant: &Variant) {
+        self.gatherings.iter().for_each(|gathering| gathering.offer(key, variant));
+    }
 }
 
 impl Fences {
@@ -216,8 +241,13 @@ impl Fences {
     /// Raises the epoch and publishes a fence over `span`. When this returns, no later look-up, join or
     /// commit accepts what the fence covers.
     pub fn publish(&self, mode: Mode, span: Span, on_swept: OnSwept) -> Epoch {
+        self.publish_gathering(mode, span, 0, on_swept)
+    }
+
+    /// The same for a purge that is to be told the `hottest` variants that it removes.
+    pub fn publish_gathering(&self, mode: Mode, span: Span, hottest: usize, on_swept: OnSwept) -> Epoch {
         let mut state = self.state.lock();
-        let epoch = state.publish(mode, span, on_swept);
+        let epoch = state.publish(mode, span, hottest, on_swept);
         self.show(&mut state, epoch);
         drop(state);
         self.work.notify_one();
@@ -239,7 +269,7 @@ impl Fences {
         let mut state = self.state.lock();
         // By any tag: it may turn out to have it.
         let verdict = self.view().judge(Subject { key: key.as_str(), tags: None }, first.epoch);
-        let newest = state.publish(Mode::Delete, span, Box::new(|_| {}));
+        let newest = state.publish(Mode::Delete, span, 0, Box::new(|_| {}));
         self.show(&mut state, newest);
         let entered = (verdict == Verdict::Live).then(|| state.enter(key));
         drop(state);
@@ -304,8 +334,9 @@ impl Fences {
     }
 
     /// Reports the first sweep of a fence as done, and tells its callers. It drains from here on. Where a wider
-    /// fence has absorbed it meanwhile, the figures are that one's.
-    pub fn swept(&self, number: u64, freed: Swept) {
+    /// fence has absorbed it meanwhile, the figures are that one's, and the callers are told by its sweep: then
+    /// this is false.
+    pub fn swept(&self, number: u64, freed: Swept) -> bool {
         let mut state = self.state.lock();
         let State { lists, active, .. } = &mut *state;
         let Some(fence) = lists.iter_mut().flatten().find(|fence| fence.number == number) else {
@@ -313,16 +344,18 @@ impl Fences {
                 absorber.swept.add(freed);
                 absorber.took_over = None;
             }
-            return;
+            return false;
         };
         let older = active.range(..(fence.epoch, 0)).filter(|(_, fetch)| fence.span.covers(fetch.subject()));
         fence.phase = Phase::Draining(older.map(|((_, number), _)| *number).collect());
         fence.swept.add(freed);
         let (swept, callers) = (fence.swept, std::mem::take(&mut fence.callers));
         drop(state);
-        for caller in callers {
-            caller(swept);
+        for Caller { gathering, on_swept } in callers {
+            let hottest = gathering.map_or_else(Vec::new, |gathering| gathering.take());
+            on_swept(Removed { swept, hottest });
         }
+        true
     }
 
     /// Drops a fence after its last sweep.
@@ -382,10 +415,11 @@ impl Retirements {
 
 impl State {
     /// Raises the epoch and adds a fence; the epoch.
-    fn publish(&mut self, mode: Mode, span: Span, on_swept: OnSwept) -> Epoch {
+    fn publish(&mut self, mode: Mode, span: Span, hottest: usize, on_swept: OnSwept) -> Epoch {
         self.epoch += 1;
         let epoch = self.epoch;
-        self.raise(mode, span, epoch, vec![on_swept]);
+        let gathering = (hottest > 0).then(|| Arc::new(Gathering::new(span.clone(), epoch, hottest)));
+        self.raise(mode, span, epoch, vec![Caller { gathering, on_swept }]);
         if self.count() > FENCES_MAX {
             self.fold();
         }
@@ -423,17 +457,17 @@ impl State {
     fn snapshot(&self, last: &Snapshot, newest: Epoch) -> Snapshot {
         let lists = std::array::from_fn(|at| {
             let fences = &self.lists[at];
-            match fences.first() {
+            let texts = || fences.iter().map(|fence| (&fence.span.text, fence.epoch));
+            match fences.first().map(|first| first.span.reach) {
                 None => List::Empty,
-                Some(_) if !self.changed[at] => last.lists[at].clone(),
-                Some(first) if first.span.reach == Reach::Exact => {
-                    List::exact(fences.iter().map(|fence| fence.exact))
-                }
-                Some(_) => List::prefixes(fences.iter().map(|fence| (&fence.span.text, fence.epoch))),
+                Some(_) if !self.changed[at] => last.list(at).clone(),
+                Some(Reach::Exact) => List::exact(fences.iter().map(|fence| fence.exact)),
+                Some(Reach::Prefix) => List::prefixes(texts()),
+                Some(Reach::Pattern) => List::patterns(texts()),
             }
         });
         debug_assert_eq!(newest, self.newest());
-        Snapshot { newest, lists, hasher: self.hasher.clone() }
+        Snapshot::new(newest, lists, self.hasher.clone())
     }
 
     fn count(&self) -> usize {
@@ -460,7 +494,7 @@ impl State {
     }
 
     /// Puts up a fence; it absorbs the older ones that it covers, with their callers.
-    fn raise(&mut self, mode: Mode, span: Span, epoch: Epoch, callers: Vec<OnSwept>) -> &mut Fence {
+    fn raise(&mut self, mode: Mode, span: Span, epoch: Epoch, callers: Vec<Caller>) -> &mut Fence {
         self.numbers += 1;
         let number = self.numbers;
         let (phase, swept) = (Phase::Queued, Swept::default());
@@ -474,9 +508,8 @@ impl State {
         let (own_order, everywhere) = (fence.span.order, fence.span.names_accounts());
         for order in Order::ALL.into_iter().filter(|order| everywhere || *order == own_order) {
             for mode in modes {
-                self.absorb(&mut fence, list(*mode, order, Reach::Exact));
-                if fence.span.reach == Reach::Prefix {
-                    self.absorb(&mut fence, list(*mode, order, Reach::Prefix));
+                for reach in Reach::ALL {
+                    self.absorb(&mut fence, list(*mode, order, reach));
                 }
             }
         }
@@ -493,7 +526,7 @@ impl State {
         let fences = &mut self.lists[list];
         for at in at.saturating_sub(1)..(at + 1).min(fences.len()) {
             if let [fence, next, ..] = &mut fences[at..] {
-                fence.alike = common_prefix(&fence.span.text, &next.span.text);
+                fence.alike = fence.span.alike(&next.span);
             }
         }
     }
@@ -507,8 +540,11 @@ impl State {
     /// Takes from a list what `fence` covers. A newer one (a fold can meet one) stays.
     fn absorb(&mut self, fence: &mut Fence, list: usize) {
         let mut at = self.lists[list].partition_point(|older| older.span.text < fence.span.text);
-        while let Some(older) = self.lists[list].get(at).filter(|older| fence.span.names(&older.span.text)) {
-            if older.epoch <= fence.epoch {
+        // What it names, whatever its reach, stands side by side in a list that is sorted by text.
+        while let Some(older) =
+            self.lists[list].get(at).filter(|older| older.span.text.starts_with(&*fence.span.text))
+        {
+            if older.epoch <= fence.epoch && fence.span.contains(&older.span) {
                 let older = self.remove(list, at);
                 fence.absorb(older);
             } else {
@@ -561,7 +597,7 @@ impl State {
             sorted.sort_by(|a, b| a.span.text.cmp(&b.span.text)); // Stable: it merges lists that are sorted.
             for pair in sorted.windows(2) {
                 let [left, right] = pair else { continue };
-                let alike = common_prefix(&left.span.text, &right.span.text);
+                let alike = left.span.alike(&right.span);
                 let closeness = (left.mode == right.mode, alike);
                 let is_closer = best.as_ref().is_none_or(|(so_far, ..)| *so_far < closeness);
                 if is_closer && may_fold(left, right, alike) {
@@ -586,8 +622,10 @@ impl State {
         let fence = self.all_mut().filter(|fence| fence.has_work()).min_by_key(|fence| fence.epoch)?;
         let first = !matches!(fence.phase, Phase::Draining(_));
         fence.phase = Phase::Sweeping;
-        let Fence { number, mode, span, epoch, .. } = fence;
-        Some(Sweep { number: *number, mode: *mode, span: span.clone(), epoch: *epoch, first })
+        let Fence { number, mode, span, epoch, callers, .. } = fence;
+        // Told after the first, so the last has none. An absorber gets more while it is queued alone.
+        let gatherings = callers.iter().filter_map(|caller| caller.gathering.clone()).collect();
+        Some(Sweep { number: *number, mode: *mode, span: span.clone(), epoch: *epoch, first, gatherings })
     }
 }
 

@@ -6,25 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::fence::{Epoch, Fences, OnSwept, Swept};
+use super::model;
 use super::snapshot::Verdict;
-use super::span::{Span, Subject};
-use crate::key::{Endpoints, Key, examples};
+use super::span::{Order, Reach, Span, Subject};
+use crate::key::{Key, examples};
 use crate::limits::FENCES_MAX;
 use crate::target::{Mode, Tag, Tags, Target};
 
 const ACCOUNT: &str = "demo";
 
-/// What a purge by the account `demo` names: `asset …`, `tag …`, `everything`, a path, or one that ends in `*`.
-/// Paths here are long enough to be eligible.
+/// What a purge by the account `demo` names. Paths here are long enough to be eligible.
 fn target(text: &str) -> Target {
-    let endpoints = Endpoints::new(&examples::accounts());
-    let url = |path| format!("http://img.test/demo/{path}");
-    match text.split_once(' ') {
-        Some(("asset", path)) => Target::parse_asset(&url(path), examples::DEMO, &endpoints).unwrap(),
-        Some(("tag", name)) => Target::Tag(Tag::new(ACCOUNT, name).unwrap()),
-        _ if text == "everything" => Target::Everything,
-        _ => Target::parse(&url(text), examples::DEMO, &endpoints).unwrap(),
-    }
+    model::target(examples::DEMO, text)
 }
 
 fn key(path: &str) -> Key {
@@ -131,6 +124,165 @@ fn asset_fence_covers_every_transformation_and_version_of_it() {
     }
 }
 
+/// Which of these are gone that are older, and that nothing newer is.
+fn gone_of<'a>(fences: &Fences, paths: &[&'a str], epoch: Epoch) -> Vec<&'a str> {
+    for path in paths {
+        assert!(!is_gone(fences, path, epoch), "{path} is newer");
+    }
+    paths.iter().copied().filter(|path| is_gone(fences, path, epoch - 1)).collect()
+}
+
+#[test]
+fn folder_fence_covers_every_transformation_of_all_that_lies_below() {
+    let fences = Fences::new();
+    let epoch = delete(&fences, "folder p/tr:w-1/q");
+    let inside = ["p/q/a.jpg", "p/tr:h-1/q/a.jpg?v=1", "tr:w-9/p/q/deep/a.jpg", "p/q/tr:x/a.jpg", "p/q/"];
+    let outside = ["p/q", "p/qq/a.jpg", "p/a.jpg", "x/p/q/a.jpg", "p/tr:q/a.jpg", "x?y=/p/q/a.jpg"];
+    assert_eq!(gone_of(&fences, &[&inside[..], &outside].concat(), epoch), inside);
+}
+
+#[test]
+fn transformation_fence_covers_what_is_made_by_it_wherever_its_name_stands() {
+    let fences = Fences::new();
+    let epoch = delete(&fences, "transformation n-hero");
+    let inside = [
+        "tr:n-hero/p/a.jpg",
+        "p/tr:w-1,n-hero:rt-9/a.jpg",
+        "p/a.jpg?v=1&tr=w-1%3An-hero",
+        "p/tr:n-x/tr:n-hero/a.jpg",
+    ];
+    let outside = ["p/a.jpg", "p/tr:n-heroes/a.jpg", "p/n-hero/a.jpg", "p/a.jpg?tr=n-her", "a?n-hero"];
+    assert_eq!(gone_of(&fences, &[&inside[..], &outside].concat(), epoch), inside);
+    let (subject, view) = (Subject::known("demo-2/tr:n-hero/p/a.jpg", Tags::NONE), fences.view());
+    assert_eq!(view.judge(subject, epoch - 1), Verdict::Live, "another account's");
+}
+
+#[test]
+fn pattern_fence_covers_what_it_stands_for_and_the_newest_of_several_counts() {
+    let fences = Fences::new();
+    let older = delete(&fences, "pattern p/*/a.jpg");
+    let inside = ["p/q/a.jpg", "p/q/r/a.jpg", "p//a.jpg", "p/q?v=/a.jpg"];
+    let outside = ["p/a.jpg", "p/q/a.jpg?v=1", "p/q/b.jpg", "x/p/q/a.jpg", "pp/q/a.jpg"];
+    assert_eq!(gone_of(&fences, &[&inside[..], &outside].concat(), older), inside);
+    let newer = delete(&fences, "pattern p/q*.jpg");
+    assert!(is_gone(&fences, "p/q/a.jpg", newer - 1) && !is_gone(&fences, "p/q/a.jpg", newer));
+    assert!(is_gone(&fences, "p/r/a.jpg", older - 1) && !is_gone(&fences, "p/r/a.jpg", older));
+    let soft = soften(&fences, "pattern p/*/a.jpg");
+    assert_eq!(judge(&fences, "p/r/a.jpg", &[], older), Verdict::Stale(soft));
+}
+
+#[test]
+fn pattern_that_is_wild_at_its_end_alone_is_a_prefix() {
+    let span = |text: &str| Span::of(&target(text)).remove(0);
+    assert_eq!(span("pattern p/q/*"), span("p/q/*"));
+    assert_eq!(span("pattern p/*/*").reach, Reach::Pattern);
+}
+
+#[test]
+fn wider_newer_fence_absorbs_those_that_it_certainly_covers_and_no_others() {
+    #[rustfmt::skip]
+    let table = [
+        // older                    newer                     one fence
+        ("pattern p/q/*/a.jpg",     "p/q/*",                  true),
+        ("pattern p/q*/a.jpg",      "p/q*",                   true),
+        ("pattern p/q*/a.jpg",      "p/q/*",                  false),
+        ("pattern p/*/a.jpg",       "p/q/*",                  false),
+        ("pattern p/*/a.jpg",       "pattern p/*/a.jpg",      true),
+        ("pattern p/*/a.jpg",       "pattern p/*/a.jpg*",     false),
+        ("p/q/a.jpg",               "pattern p/*/a.jpg",      false),
+        ("p/q/*",                   "pattern p/*/a.jpg",      false),
+        ("asset p/q/a.jpg",         "folder p/q",             true),
+        ("folder p/q/deep",         "folder p/q",             true),
+        ("folder p/q",              "folder p/q",             true),
+        ("folder p/qq",             "folder p/q",             false),
+        ("folder p",                "folder p/q",             false),
+        ("p/q/*",                   "folder p/q",             false),
+        ("folder p/q",              "p/q/*",                  false),
+        ("transformation hero",     "transformation n-hero",  true),
+        ("transformation hero",     "transformation heroes",  false),
+        ("transformation heroes",   "transformation hero",    false),
+        ("transformation hero",     "tag hero",               false),
+        ("transformation hero",     "everything",             true),
+        ("pattern p/*/a.jpg",       "everything",             true),
+        ("folder p/q",              "everything",             true),
+    ];
+    for (older, newer, absorbs) in table {
+        for (of_older, of_newer) in
+            [(Mode::Delete, Mode::Delete), (Mode::Stale, Mode::Delete), (Mode::Delete, Mode::Stale)]
+        {
+            let fences = Fences::new();
+            purge(&fences, of_older, older, unheard());
+            purge(&fences, of_newer, newer, unheard());
+            let is_one = absorbs && (of_older, of_newer) != (Mode::Delete, Mode::Stale);
+            assert_eq!(fences.counts().0 == 1, is_one, "{older} {of_older:?}, {newer} {of_newer:?}");
+        }
+    }
+}
+
+/// In an opaque account's keys a `*` is a byte as any: two that begin so may be folded over it. A pattern that begins
+/// with the same text stands for other keys.
+#[test]
+fn folded_fence_with_a_star_in_its_text_absorbs_no_pattern_that_goes_further() {
+    let span = |reach, text: &str| Span { order: Order::Url, reach, text: text.into() };
+    let fences = Fences::new();
+    let pattern = span(Reach::Pattern, "raw/a*bc");
+    let other = Subject::known("raw/axbc", Tags::NONE);
+    assert!(pattern.covers(other));
+    fences.publish(Mode::Delete, pattern, unheard());
+    let epoch = fences.publish(Mode::Delete, span(Reach::Prefix, "raw/a*b"), unheard());
+    assert_eq!(fences.counts().0, 2);
+    assert_eq!(fences.view().judge(other, epoch - 2), Verdict::Gone);
+}
+
+#[test]
+fn patterns_fold_over_their_fixed_beginnings_and_transformations_over_their_names() {
+    let fences = Fences::new();
+    for at in 0..=FENCES_MAX {
+        delete(&fences, &format!("pattern p/folder-{at:03}/*/a.jpg"));
+    }
+    assert!(fences.counts().0 <= FENCES_MAX);
+    for at in 0..=FENCES_MAX {
+        assert!(is_gone(&fences, &format!("p/folder-{at:03}/x/a.jpg"), at as Epoch + 1), "{at}");
+    }
+    let others = (0..=FENCES_MAX).filter(|at| is_gone(&fences, &format!("p/folder-{at:03}/x/b.jpg"), 1));
+    assert_eq!(others.count(), 10, "two of them became the ten with one beginning");
+    assert!(!is_gone(&fences, "p/folder/x/a.jpg", 1));
+    work(&fences);
+
+    let before = delete(&fences, "elsewhere.jpg");
+    for at in 0..FENCES_MAX {
+        delete(&fences, &format!("transformation hero-{at:03}"));
+    }
+    assert!(fences.counts().0 <= FENCES_MAX);
+    for at in 0..FENCES_MAX {
+        assert!(is_gone(&fences, &format!("tr:n-hero-{at:03}/a.jpg"), before + at as Epoch), "{at}");
+    }
+    assert!(is_gone(&fences, "a.jpg?tr=w-1:n-hero-00x", before), "of the two whose fences were folded");
+    assert!(!is_gone(&fences, "a.jpg?tr=n-hero", before) && !is_gone(&fences, "hero-00x", before));
+    work(&fences);
+    assert_eq!(fences.counts().0, 0);
+}
+
+#[test]
+fn fence_of_each_kind_waits_for_the_older_fetches_that_it_covers_and_no_others() {
+    #[rustfmt::skip]
+    let table = [
+        ("folder p/q",             "p/tr:w-1/q/a.jpg",     "p/qq/a.jpg"),
+        ("transformation hero",    "p/a.jpg?tr=n-hero",    "p/tr:n-heroes/a.jpg"),
+        ("pattern p/*/a.jpg",      "p/q/a.jpg",            "p/q/b.jpg"),
+    ];
+    for (named, inside, outside) in table {
+        let fences = Fences::new();
+        let (covered, other) = (fences.enter(&key(inside)), fences.enter(&key(outside)));
+        delete(&fences, named);
+        assert_eq!(work(&fences).len(), 1, "{named}: it waits");
+        drop(covered);
+        assert_eq!(work(&fences).len(), 1, "{named}");
+        assert_eq!(fences.counts(), (0, 1));
+        drop(other);
+    }
+}
+
 #[test]
 fn tag_fence_covers_what_has_the_tag_and_what_may_have_it() {
     let fences = Fences::new();
@@ -216,8 +368,8 @@ fn wider_newer_fence_absorbs_and_answers_for_the_absorbed() {
     let told = Arc::new(AtomicUsize::new(0));
     let caller = |expected: Swept| -> OnSwept {
         let told = told.clone();
-        Box::new(move |swept| {
-            assert_eq!(swept, expected);
+        Box::new(move |removed| {
+            assert_eq!(removed.swept, expected);
             told.fetch_add(1, Ordering::SeqCst);
         })
     };
@@ -247,8 +399,8 @@ fn figures_of_an_interrupted_sweep_are_the_absorbers() {
     let interrupted = fences.ready_sweep().unwrap().number;
     let told = Arc::new(AtomicUsize::new(0));
     let heard = told.clone();
-    let on_swept: OnSwept = Box::new(move |swept| {
-        assert_eq!(swept, Swept { entries: 8, bytes: 80, shared: true });
+    let on_swept: OnSwept = Box::new(move |removed| {
+        assert_eq!(removed.swept, Swept { entries: 8, bytes: 80, shared: true });
         heard.fetch_add(1, Ordering::SeqCst);
     });
     purge(&fences, Mode::Delete, "p/q/*", on_swept);
@@ -304,22 +456,94 @@ fn what_has_retired_is_remembered_for_audits() {
     assert!(fences.view().is_clear());
 }
 
+/// A purge of each kind.
+fn named(path: &str, kind: usize) -> String {
+    let (first, last) = path.split_once('/').unwrap();
+    match kind {
+        0 | 1 => path.into(),
+        2 => format!("{path}*"),
+        3 => format!("asset {path}"),
+        4 => format!("folder {first}"),
+        5 => format!("transformation {last}"),
+        6 => format!("pattern {first}/*{last}"),
+        7 => format!("pattern {path}*/*a*"),
+        _ => format!("tag {}", &path[..1]),
+    }
+}
+
 proptest! {
-    /// The snapshot answers as the plain list of purges would.
+    /// Over the cap they are folded: nothing that a purge covers is missed, whatever else is covered too.
     #[test]
-    fn verdicts_are_those_of_the_plain_list_of_purges_below_the_cap(
-        purges in prop::collection::vec(("[ab]{1,2}/[ab]{1,3}", 0..5usize, any::<bool>()), 0..40),
-        keys in prop::collection::vec(("[ab]{1,2}(/tr:x)?/[ab]{1,3}(/[ab])?", "[ab]?", 0u64..45), 0..40),
+    fn no_purge_is_missed_over_the_cap(
+        purges in prop::collection::vec(("[a-f]{1,2}/[a-f]{1,3}", 0..9usize, any::<bool>()), 90..140),
+        keys in prop::collection::vec(
+            ("[a-f]{1,2}(/tr:(n-)?[a-f]{1,3},n-b)?/[a-f]{1,3}(/[a-f]a?)?([?]tr=n-[a-f])?", "[a-f]?", 0u64..140),
+            60,
+        ),
     ) {
         let fences = Fences::new();
         let mut plain: Vec<(Mode, Target, Epoch)> = Vec::new();
         for (path, kind, soft) in purges {
-            let text = match kind {
-                0 | 1 => path,
-                2 => format!("{path}*"),
-                3 => format!("asset {path}"),
-                _ => format!("tag {}", &path[..1]),
-            };
+            let text = named(&path, kind);
+            let mode = if soft { Mode::Stale } else { Mode::Delete };
+            plain.push((mode, target(&text), purge(&fences, mode, &text, unheard())));
+            prop_assert!(fences.counts().0 <= FENCES_MAX);
+        }
+        let view = fences.view();
+        for (path, tag, epoch) in keys {
+            let (key, tags) = (key(&path), tags(&[tag.as_str()][..tag.len()]));
+            let verdict = view.judge(Subject::known(key.as_str(), &tags), epoch);
+            for (mode, target, of) in &plain {
+                if *of > epoch && target.covers(&key, &tags) {
+                    let holds = match (mode, verdict) {
+                        (_, Verdict::Gone) => true,
+                        (Mode::Stale, Verdict::Stale(since)) => since >= *of,
+                        _ => false,
+                    };
+                    prop_assert!(holds, "{} ({:?}) over {}: {:?}", target, mode, key, verdict);
+                }
+            }
+        }
+    }
+
+    /// What one span certainly contains, it covers.
+    #[test]
+    fn a_span_covers_what_one_covers_that_it_contains(
+        wide in ("[ab]{0,2}/[ab]{0,2}", 0..12usize),
+        narrow in ("[ab]{0,2}/[ab*]{0,3}", 0..12usize),
+        keys in prop::collection::vec("[ab*]{0,2}(/tr:n-[ab]{1,2})?/[ab*]{0,3}", 20),
+    ) {
+        let span = |(text, at): (String, usize)| Span {
+            order: Order::ALL[at % Order::ALL.len()],
+            reach: match at / Order::ALL.len() {
+                0 => Reach::Exact,
+                2 if at % Order::ALL.len() == Order::Url as usize => Reach::Pattern,
+                _ => Reach::Prefix,
+            },
+            text: text.into(),
+        };
+        let (wide, narrow) = (span(wide), span(narrow));
+        for key in keys {
+            let subject = Subject::known(&key, Tags::NONE);
+            if wide.contains(&narrow) && narrow.covers(subject) {
+                prop_assert!(wide.covers(subject), "{:?} {:?} {}", wide, narrow, key);
+            }
+        }
+    }
+
+    /// The snapshot answers as the plain list of purges would.
+    #[test]
+    fn verdicts_are_those_of_the_plain_list_of_purges_below_the_cap(
+        purges in prop::collection::vec(("[ab]{1,2}/[ab]{1,3}", 0..9usize, any::<bool>()), 0..60),
+        keys in prop::collection::vec(
+            ("[ab]{1,2}(/tr:(n-)?[ab],n-b)?/[ab]{1,3}(/[ab])?([?]tr=n-[ab])?", "[ab]?", 0u64..65),
+            0..40,
+        ),
+    ) {
+        let fences = Fences::new();
+        let mut plain: Vec<(Mode, Target, Epoch)> = Vec::new();
+        for (path, kind, soft) in purges {
+            let text = named(&path, kind);
             let mode = if soft { Mode::Stale } else { Mode::Delete };
             plain.push((mode, target(&text), purge(&fences, mode, &text, unheard())));
         }

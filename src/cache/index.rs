@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::Bound;
 
-use super::span::{Order, Span, account};
+use super::span::{Order, Reach, Span, account};
 use super::store::Resource;
 use super::sync::Mutex;
 use crate::limits::SWEEP_SLICE_KEYS;
@@ -44,16 +44,23 @@ impl Index {
         self.by_url.has(resource) && self.by_asset.has(resource)
     }
 
-    /// The next resources after `cursor` that `span` may name, in its order; an empty slice is the end. A tag is
-    /// looked for in its whole account.
+    /// The next resources after `cursor` that `span` may name, in its order; an empty slice is the end. A tag and a
+    /// transformation are looked for in their whole account, a pattern behind its fixed beginning.
     pub fn slice(&self, span: &Span, cursor: Option<&Resource>) -> Vec<Resource> {
         match span.order {
-            Order::Url => self.by_url.slice(&span.text, cursor, |resource| span.names(resource.key())),
+            Order::Url => {
+                let fixed = span.fixed().as_bytes();
+                let exactly = span.reach == Reach::Exact;
+                self.by_url.slice(span.fixed(), cursor, |resource| {
+                    let key = resource.key_bytes();
+                    if exactly { key == fixed } else { key.starts_with(fixed) }
+                })
+            }
             Order::Asset => {
                 let named = |resource: &Resource| span.names_asset(&resource.asset());
                 self.by_asset.slice(&span.text, cursor, named)
             }
-            Order::Tag => {
+            Order::Tag | Order::Transformation => {
                 let account = account(&span.text);
                 self.by_url.slice(account, cursor, |resource| resource.key().starts_with(account))
             }

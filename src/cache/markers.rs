@@ -56,7 +56,7 @@ impl Markers {
                     until.remove(&key);
                 }
             }
-            (Order::Asset | Order::Tag, _) => {
+            (Order::Url, Reach::Pattern) | (Order::Asset | Order::Tag | Order::Transformation, _) => {
                 until.retain(|key, _| !span.covers(Subject { key, tags: None }))
             }
         }

@@ -11,9 +11,9 @@
 //!
 //! `fence.rs` has the first half of the discipline, over what `span.rs` names; `snapshot.rs` is what of it a look-up
 //! reads; `store.rs` has the per-key step, over `map.rs`; `flight.rs` the sharing; `index.rs` the orders that a sweep
-//! follows; `variant.rs` and `fields.rs` what is stored; `markers.rs` what does not wait; `audit.rs` looks for what
-//! must not be there, and `parts.rs` lets a bench have a part alone. All of them share state by the types of `sync.rs`
-//! alone, and `models/` explores them under other ones.
+//! follows; `hottest.rs` what of all that is worth being fetched again; `variant.rs` and `fields.rs` what is stored; `markers.rs` what does not wait; `audit.rs` looks for what
+//! must not be there, `inspect.rs` is the reading door, and `parts.rs` lets a bench have a part alone. All of them
+//! share state by the types of `sync.rs` alone, and `models/` explores them under other ones.
 
 mod audit;
 mod discipline;
@@ -24,7 +24,13 @@ mod fence;
 mod fence_tests;
 mod fields;
 mod flight;
+mod hottest;
+#[cfg(test)]
+mod hottest_tests;
 mod index;
+mod inspect;
+#[cfg(test)]
+mod inspect_tests;
 mod map;
 mod markers;
 #[cfg(test)]
@@ -43,6 +49,9 @@ mod variant;
 
 pub use audit::Audit;
 pub use discipline::{Cache, Commit, Figures, Lookup};
-pub use fence::{Epoch, OnSwept, Swept};
+pub use fence::{Epoch, OnSwept, Removed, Swept};
+pub use fields::Stamp;
 pub use flight::{Failure, Head, Join, Landing, Lead, Reader};
+pub use hottest::Hot;
+pub use inspect::{Listed, Page, Survey};
 pub use variant::{Body, Variant};

@@ -78,7 +78,7 @@ use crate::key::{Endpoints, Key, examples};
 use crate::limits::{FENCES_MAX, PASS_MARKER_TIME, VARIANTS_MAX};
 use crate::semantics::policy::Policy;
 use crate::semantics::{self, RequestFacts};
-use crate::target::{AssetName, Mode, Tag, Tags, Target};
+use crate::target::{AssetName, Mode, Tag, Tags, Target, Transformation};
 
 /// Sequences of a normal run.
 const SEQUENCES: u64 = 300;
@@ -110,11 +110,22 @@ impl Random {
     }
 }
 
-/// What a purge by the account with this index names: paths are below its endpoint.
-pub fn target(account: usize, path: &str) -> Target {
+/// What a purge by the account with this index names: a path below its endpoint, which may end in `*`; `everything`;
+/// or the word for a kind, and a path or a name.
+pub fn target(account: usize, text: &str) -> Target {
     let accounts = examples::accounts();
-    let url = format!("http://img.test/{}/{path}", accounts[account].id);
-    Target::parse(&url, account, &Endpoints::new(&accounts)).unwrap()
+    let (endpoints, id) = (Endpoints::new(&accounts), &accounts[account].id);
+    let url = |path| format!("http://img.test/{id}/{path}");
+    match text.split_once(' ') {
+        Some(("asset", path)) => Target::parse_asset(&url(path), account, &endpoints).unwrap(),
+        Some(("folder", path)) => Target::parse_folder(&url(path), account, &endpoints).unwrap(),
+        Some(("pattern", path)) => Target::parse_pattern(&url(path), account, &endpoints).unwrap(),
+        Some(("tag", name)) => Target::Tag(Tag::new(id, name).unwrap()),
+        Some(("transformation", name)) => Target::Transformation(Transformation::new(id, name).unwrap()),
+        Some((kind, _)) => panic!("{kind} is no kind"),
+        None if text == "everything" => Target::Everything,
+        None => Target::parse(&url(text), account, &endpoints).unwrap(),
+    }
 }
 
 /// A key of that account.
@@ -219,6 +230,7 @@ enum Step {
     PurgePrefix,
     PurgeAsset,
     PurgeTag,
+    PurgeWide,
     PurgeEverything,
     TakeJob,
     Work,
@@ -230,7 +242,7 @@ enum Step {
 }
 
 /// Every step, with the least and the most weight that a seed may give it.
-const STEPS: [(Step, usize, usize); 17] = [
+const STEPS: [(Step, usize, usize); 18] = [
     (Step::LookUp, 4, 20),
     (Step::Request, 4, 20),
     (Step::FetchAlone, 0, 3),
@@ -240,6 +252,7 @@ const STEPS: [(Step, usize, usize); 17] = [
     (Step::PurgePrefix, 1, 4),
     (Step::PurgeAsset, 0, 4),
     (Step::PurgeTag, 0, 3),
+    (Step::PurgeWide, 0, 5),
     (Step::PurgeEverything, 0, 1),
     (Step::TakeJob, 0, 8),
     (Step::Work, 1, 8),
@@ -288,6 +301,8 @@ struct Model {
     keys: Vec<Key>,
     urls: Vec<Target>,
     prefixes: Vec<Target>,
+    /// Folders, transformations and patterns.
+    wide: Vec<Target>,
     accepts: usize,
     /// Newest first.
     variants: Vec<Vec<Known>>,
@@ -316,7 +331,7 @@ impl Model {
         let (demo, neighbour) = (examples::DEMO, 2);
         let mut paths: Vec<(usize, String)> = Vec::new();
         for folder in ["p/q/", "p/q/deep/", "p/qq/"] {
-            for name in ["a.jpg", "a.jpg?tr=w-1", "tr:w-1/a.jpg", "b.jpg"] {
+            for name in ["a.jpg", "a.jpg?tr=w-1,n-hero", "tr:n-hero:n-old/a.jpg", "b.jpg"] {
                 paths.push((demo, format!("{folder}{name}")));
             }
         }
@@ -330,6 +345,18 @@ impl Model {
         let prefixes = ["p/q/*", "p/q/a*", "p/q/a.jpg*", "p/q/deep/*", "p/q*", "p/many/*", "p/many/00*"];
         let mut prefixes: Vec<Target> = prefixes.iter().map(|path| target(demo, path)).collect();
         prefixes.push(target(neighbour, "p/q/*"));
+        let wide = [
+            "folder p/q",
+            "folder p/q/deep",
+            "folder p/many",
+            "transformation hero",
+            "transformation old",
+            "pattern p/*/a.jpg",
+            "pattern p/q*.jpg",
+            "pattern p/*a.jpg?tr=*",
+            "pattern p/many/*5.jpg",
+        ];
+        let wide: Vec<Target> = wide.iter().map(|text| target(demo, text)).collect();
         let clock = Clock::manual(1_700_000_000);
         let max_bytes = if shape == Shape::Tight { 8 * 1024 } else { 64 * 1024 * 1024 };
         Model {
@@ -341,6 +368,7 @@ impl Model {
             keys: paths.iter().map(|(account, path)| key(*account, path)).collect(),
             urls: paths.iter().map(|(account, path)| target(*account, path)).collect(),
             prefixes,
+            wide,
             variants: paths.iter().map(|_| Vec::new()).collect(),
             purges: Vec::new(),
             markers: BTreeMap::new(),
@@ -412,6 +440,10 @@ impl Model {
             Step::PurgeTag => {
                 let name = ["red", "blue"][self.random.below(2)];
                 self.purge(Target::Tag(Tag::new(self.keys[key].account(), name).unwrap()));
+            }
+            Step::PurgeWide => {
+                let at = self.random.below(self.wide.len());
+                self.purge(self.wide[at].clone());
             }
             Step::PurgeEverything => self.purge(Target::Everything),
             Step::TakeJob => self.take_job(),
@@ -798,19 +830,36 @@ fn cache_serves_what_the_naive_model_serves() {
         Some(seed) => seed..seed + 1,
         None => 0..number("FRESHET_MODEL_SEQUENCES").unwrap_or(SEQUENCES),
     };
-    let (mut served, mut purges, mut folds) = (0, 0, 0);
-    for number in seeds {
-        let seed = Seed(number);
-        let mut model = Model::new(seed.0, alone.is_some());
-        let steps = 200 + model.random.below(400);
-        model.run(steps);
-        served += model.served;
-        purges += model.purges.len();
-        folds += usize::from(model.folded);
-    }
+    // A sequence owns all that it touches, so that each core takes its share of them.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let shares: Vec<[u64; 3]> = std::thread::scope(|scope| {
+        let run = |share: usize| {
+            let seeds = seeds.clone().skip(share).step_by(threads);
+            scope.spawn(move || run_sequences(seeds, alone.is_some()))
+        };
+        let running: Vec<_> = (0..threads).map(run).collect();
+        running.into_iter().map(|share| share.join().unwrap()).collect()
+    });
+    let sum = |at: usize| shares.iter().map(|share| share[at]).sum::<u64>();
+    let (served, purges, folds) = (sum(0), sum(1), sum(2));
     println!("{served} served, {purges} purges, fences folded in {folds} sequences");
     assert!(
         alone.is_some() || (served > 1000 && purges > 1000 && folds > 0),
         "the sequences are worth their time"
     );
+}
+
+/// What was served and purged, and in how many sequences fences were folded.
+fn run_sequences(seeds: impl Iterator<Item = u64>, verbose: bool) -> [u64; 3] {
+    let (mut served, mut purges, mut folds) = (0, 0_usize, 0);
+    for number in seeds {
+        let seed = Seed(number);
+        let mut model = Model::new(seed.0, verbose);
+        let steps = 200 + model.random.below(400);
+        model.run(steps);
+        served += model.served;
+        purges += model.purges.len();
+        folds += u64::from(model.folded);
+    }
+    [served, purges as u64, folds]
 }

@@ -31,7 +31,11 @@ const REQUESTS: u64 = 400_000;
 const TIME: Duration = Duration::from_secs(300);
 /// Keys in each of two folders: three assets, two of them transformed.
 const KEYS: usize = 6;
-const NAMES: [&str; KEYS] = ["a.jpg", "a.jpg?tr=w-1", "tr:w-1/a.jpg", "b.jpg", "tr:w-1/b.jpg", "c.jpg"];
+const NAMES: [&str; KEYS] =
+    ["a.jpg", "a.jpg?tr=n-hero", "tr:w-1:n-hero/a.jpg", "b.jpg", "tr:w-1/b.jpg", "c.jpg"];
+/// Which of them are made by the named transformation, and which the pattern stands for.
+const HERO: [usize; 2] = [1, 2];
+const B: [usize; 2] = [3, 4];
 /// Variants of every other key.
 const VARIANTS: usize = 3;
 /// Room for a few resources, so that evictions race too.
@@ -42,7 +46,10 @@ struct Races {
     cache: Arc<Cache>,
     keys: Vec<Key>,
     urls: Vec<Target>,
-    folders: Vec<Target>,
+    /// Each as a prefix, and as a folder.
+    folders: [[Target; 2]; 2],
+    hero: Target,
+    pattern: Target,
     /// What the origin has.
     versions: Vec<AtomicU64>,
     /// What a request that begins now must get, at least.
@@ -65,7 +72,10 @@ impl Races {
             clock,
             keys: paths.iter().map(|path| key(DEMO, path)).collect(),
             urls: paths.iter().map(|path| target(DEMO, path)).collect(),
-            folders: (0..2).map(|folder| target(DEMO, &format!("p/folder-{folder}/*"))).collect(),
+            folders: [["p/folder-0/*", "p/folder-1/*"], ["folder p/folder-0", "folder p/folder-1"]]
+                .map(|folders| folders.map(|folder| target(DEMO, folder))),
+            hero: target(DEMO, "transformation hero"),
+            pattern: target(DEMO, "pattern p/folder-*/b.jpg"),
             versions: paths.iter().map(|_| AtomicU64::new(1)).collect(),
             required: paths.iter().map(|_| AtomicU64::new(0)).collect(),
             requests: AtomicU64::new(0),
@@ -172,8 +182,13 @@ impl Races {
     fn purge(&self, random: &mut Random) {
         let at = random.below(self.keys.len());
         let all = 0..self.keys.len();
-        let (target, named): (Target, Vec<usize>) = match random.below(7) {
-            0 | 1 => (self.folders[at / KEYS].clone(), all.filter(|key| key / KEYS == at / KEYS).collect()),
+        let (target, named): (Target, Vec<usize>) = match random.below(9) {
+            0 | 1 => {
+                let folder = self.folders[random.below(2)][at / KEYS].clone();
+                (folder, all.filter(|key| key / KEYS == at / KEYS).collect())
+            }
+            7 => (self.hero.clone(), all.filter(|key| HERO.contains(&(key % KEYS))).collect()),
+            8 => (self.pattern.clone(), all.filter(|key| B.contains(&(key % KEYS))).collect()),
             2 => {
                 let tag = Tag::new(self.keys[at].account(), "third").unwrap();
                 (Target::Tag(tag), all.filter(|key| key.is_multiple_of(3)).collect())

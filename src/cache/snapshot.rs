@@ -3,16 +3,22 @@
 //! A snapshot has a list for each mode, order and reach; one that did not change is the last snapshot's. A list
 //! of whole texts has their seeded hashes alone: a publication copies numbers, and a look-up hashes its text once
 //! and compares numbers. A collision is a miss, as in the store, while that fence lives. A list of prefixes is
-//! sorted by text. No locks; to judge costs O(length of the text + fences).
+//! sorted by text, one of patterns by epoch. No locks.
+//!
+//! To judge costs O(length of the text + fences). While patterns live it is O(patterns × length): those whose
+//! fixed beginning is another one cost a comparison, the others one pass over the text. While a fence over a named
+//! transformation lives, it is O(length) more to find a key's names, and O(fences) for each of these.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::fence::Epoch;
-use super::span::{Order, Reach, Span, Subject, account};
+use super::span::{Order, Reach, Span, Subject, account, common_prefix};
+use crate::key::{any_transformation_name, pattern_matches};
 use crate::target::Mode;
 
 /// Lists: one for each mode, order and reach.
-pub const LISTS: usize = 2 * Order::ALL.len() * 2;
+pub const LISTS: usize = 2 * Order::ALL.len() * Reach::ALL.len();
 
 /// The place of a list among them.
 pub fn list(mode: Mode, order: Order, reach: Reach) -> usize {
@@ -20,15 +26,17 @@ pub fn list(mode: Mode, order: Order, reach: Reach) -> usize {
         Mode::Delete => 0,
         Mode::Stale => LISTS / 2,
     };
-    of_mode + 2 * order as usize + usize::from(reach == Reach::Prefix)
+    of_mode + Reach::ALL.len() * order as usize + reach as usize
 }
 
 /// See the module.
 pub struct Snapshot {
     /// The highest epoch of a fence, 0 with none.
     pub newest: Epoch,
-    pub lists: [List; LISTS],
-    pub hasher: Hasher,
+    lists: [List; LISTS],
+    /// Whether an order has a fence.
+    has: [bool; Order::ALL.len()],
+    hasher: Hasher,
 }
 
 /// Of the texts that fences name; one for all snapshots.
@@ -55,6 +63,8 @@ pub enum List {
     Exact(Arc<[Exact]>),
     /// By text.
     Prefixes(Arc<[Prefix]>),
+    /// The newest first.
+    Patterns(Arc<[(Epoch, Arc<str>)]>),
 }
 
 /// A fence over one text.
@@ -103,6 +113,14 @@ impl List {
         if prefixes.is_empty() { List::Empty } else { List::Prefixes(prefixes.into()) }
     }
 
+    /// Of patterns, in any order.
+    pub fn patterns<'a>(fences: impl Iterator<Item = (&'a Arc<str>, Epoch)>) -> List {
+        let mut patterns: Vec<(Epoch, Arc<str>)> =
+            fences.map(|(text, epoch)| (epoch, text.clone())).collect();
+        patterns.sort_unstable_by_key(|(epoch, _)| Reverse(*epoch));
+        if patterns.is_empty() { List::Empty } else { List::Patterns(patterns.into()) }
+    }
+
     fn is_empty(&self) -> bool {
         matches!(self, List::Empty)
     }
@@ -119,6 +137,10 @@ impl List {
                     .fold(0, |newest, fence| newest.max(if fence.text == hash { fence.epoch } else { 0 }))
             }
             List::Prefixes(fences) => prefix_over(fences, text),
+            List::Patterns(fences) => {
+                let over = fences.iter().find(|(_, pattern)| pattern_matches(pattern, text));
+                over.map_or(0, |(epoch, _)| *epoch)
+            }
         }
     }
 
@@ -135,6 +157,7 @@ impl List {
                 let own = fences.iter().filter(|fence| fence.text.starts_with(subject.account()));
                 own.map(|fence| fence.epoch).max().unwrap_or(0)
             }
+            List::Patterns(_) => 0, // Of URLs alone, which are always known.
         }
     }
 }
@@ -160,7 +183,21 @@ fn prefix_over(list: &[Prefix], text: &str) -> Epoch {
 impl Snapshot {
     /// No fence.
     pub fn empty(hasher: Hasher) -> Snapshot {
-        Snapshot { newest: 0, lists: Default::default(), hasher }
+        Snapshot::new(0, Default::default(), hasher)
+    }
+
+    /// Of these lists, the newest of whose fences has this epoch.
+    pub fn new(newest: Epoch, lists: [List; LISTS], hasher: Hasher) -> Snapshot {
+        let has = Order::ALL.map(|order| {
+            let of = |mode| Reach::ALL.map(|reach| !lists[list(mode, order, reach)].is_empty());
+            of(Mode::Delete).into_iter().chain(of(Mode::Stale)).any(|has| has)
+        });
+        Snapshot { newest, lists, has, hasher }
+    }
+
+    /// A list.
+    pub fn list(&self, at: usize) -> &List {
+        &self.lists[at]
     }
 
     /// What the fences mean for what began at `epoch`.
@@ -181,6 +218,16 @@ impl Snapshot {
                 }
             }
         }
+        if self.has(Order::Transformation) {
+            let mut text = String::from(subject.account());
+            let account_bytes = text.len();
+            any_transformation_name(subject.key, |name| {
+                text.truncate(account_bytes);
+                text.push_str(name);
+                self.look(Order::Transformation, &text, &mut newest);
+                false
+            });
+        }
         match newest {
             Newest { hard, .. } if hard > epoch => Verdict::Gone,
             Newest { soft, .. } if soft > epoch => Verdict::Stale(soft),
@@ -188,34 +235,32 @@ impl Snapshot {
         }
     }
 
-    fn of(&self, mode: Mode, order: Order) -> (&List, &List) {
-        (&self.lists[list(mode, order, Reach::Exact)], &self.lists[list(mode, order, Reach::Prefix)])
+    fn of(&self, mode: Mode, order: Order) -> &[List] {
+        let first = list(mode, order, Reach::Exact);
+        &self.lists[first..first + Reach::ALL.len()]
     }
 
     fn has(&self, order: Order) -> bool {
-        [Mode::Delete, Mode::Stale].into_iter().any(|mode| {
-            let (exact, prefixes) = self.of(mode, order);
-            !exact.is_empty() || !prefixes.is_empty()
-        })
+        self.has[order as usize]
     }
 
     /// Raises `newest` to the fences of an order that name a text of it.
     fn look(&self, order: Order, text: &str, newest: &mut Newest) {
         let mut known = None;
         for (mode, newest) in [(Mode::Delete, &mut newest.hard), (Mode::Stale, &mut newest.soft)] {
-            let (exact, prefixes) = self.of(mode, order);
-            let mut hash = || *known.get_or_insert_with(|| self.hasher.hash_one(text));
-            *newest = (*newest).max(exact.over(text, &mut hash)).max(prefixes.over(text, &mut hash));
+            for list in self.of(mode, order) {
+                let hash = || *known.get_or_insert_with(|| self.hasher.hash_one(text));
+                *newest = (*newest).max(list.over(text, hash));
+            }
         }
     }
 
     /// Raises `newest` to the fences of an order in the subject's account.
     fn look_within(&self, order: Order, subject: Subject<'_>, newest: &mut Newest) {
         for (mode, newest) in [(Mode::Delete, &mut newest.hard), (Mode::Stale, &mut newest.soft)] {
-            let (exact, prefixes) = self.of(mode, order);
-            *newest = (*newest)
-                .max(exact.within(subject, &self.hasher))
-                .max(prefixes.within(subject, &self.hasher));
+            for list in self.of(mode, order) {
+                *newest = (*newest).max(list.within(subject, &self.hasher));
+            }
         }
     }
 }
@@ -225,11 +270,4 @@ impl Snapshot {
 struct Newest {
     hard: Epoch,
     soft: Epoch,
-}
-
-/// Bytes that two texts begin with alike, eight at a time as long as they can.
-pub fn common_prefix(left: &str, right: &str) -> usize {
-    let (left, right) = (left.as_bytes(), right.as_bytes());
-    let words = left.chunks_exact(8).zip(right.chunks_exact(8)).take_while(|(a, b)| a == b).count() * 8;
-    words + left[words..].iter().zip(&right[words..]).take_while(|(a, b)| a == b).count()
 }

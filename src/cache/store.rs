@@ -76,6 +76,11 @@ impl Resource {
         Resource::packed(0, Variants::Many(Box::default()), AssetPlace::whole(text), text, text)
     }
 
+    /// None, at the place in every order behind all that is stored under `key`.
+    pub fn past(key: &str) -> Resource {
+        Resource::packed(u64::MAX, Variants::Many(Box::default()), AssetPlace::of(key), key, key)
+    }
+
     /// The number of the write that stored it, from 1.
     pub fn id(&self) -> u64 {
         self.0.header.header.id

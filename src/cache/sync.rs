@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use std::sync::atomic::{AtomicU64, Ordering};
+pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub use std::thread::{sleep as pause, yield_now};
 
 pub use parking_lot::{Condvar, Mutex, MutexGuard};

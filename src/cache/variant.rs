@@ -2,7 +2,7 @@
 //!
 //! Its fields are kept by `fields.rs`; times are whole seconds where HTTP has no smaller ones; what a hit seldom
 //! needs stands in a block of its own or is read from the fields when it is asked for. Immutable, but for the
-//! epoch of the last soft purge over it, which is only raised. No locks.
+//! epoch of the last soft purge over it, which is only raised, and for the count of its hits. No locks.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::fence::Epoch;
-use super::fields::{Fields, Shapes};
-use super::sync::{AtomicU64, Ordering};
+use super::fields::{Fields, Shapes, Stamp};
+use super::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::clock::Moment;
 use crate::semantics::Fill;
 use crate::semantics::cache_control::RequestDirectives;
@@ -119,6 +119,8 @@ pub struct Variant {
     epoch: Epoch,
     /// The highest epoch of a soft purge that covers it; it is stale where that is newer than its own.
     stale_epoch: AtomicU64,
+    /// See [`Variant::hits`].
+    hits: AtomicU32,
     /// When it was made, by its own account of its age.
     born: Moment,
     times: Times,
@@ -196,6 +198,7 @@ impl Variant {
         Variant {
             epoch,
             stale_epoch: AtomicU64::new(0),
+            hits: AtomicU32::new(0),
             born: received.before(fill.freshness.age_at_store),
             times: Times::of(status, &fill.freshness),
             fields: Fields::new(&fill.fields, shapes),
@@ -209,6 +212,7 @@ impl Variant {
         Variant {
             epoch: self.epoch,
             stale_epoch: AtomicU64::new(self.stale_epoch.load(Ordering::Relaxed)),
+            hits: AtomicU32::new(self.hits()),
             born: self.born,
             times: self.times,
             fields: Fields::new(fields, shapes),
@@ -251,6 +255,11 @@ impl Variant {
         }
     }
 
+    /// The fields of a request that it answers: those that select it.
+    pub fn selecting_fields(&self) -> HeaderMap {
+        self.rare.as_ref().map_or_else(HeaderMap::new, |rare| rare.selection.fields())
+    }
+
     /// What it may be purged by, beside its key.
     pub fn tags(&self) -> &Tags {
         self.rare.as_ref().map_or(Tags::NONE, |rare| &rare.tags)
@@ -260,6 +269,11 @@ impl Variant {
     /// allocations: the answer's own map, and what lets its values be slices of the variant's.
     pub fn fields(self: &Arc<Variant>) -> HeaderMap {
         Fields::map(self, |variant: &Arc<Variant>| &variant.fields)
+    }
+
+    /// The fields of an answer that has the whole. Allocates for the map alone.
+    pub fn answer(&self, stamp: &Stamp<'_>) -> HeaderMap {
+        self.fields.answer(stamp)
     }
 
     /// What a client's copy, and the origin's, is compared with. Read from the fields each time.
@@ -299,6 +313,22 @@ impl Variant {
     pub fn make_stale(&self, epoch: Epoch) -> bool {
         let before = self.stale_epoch.fetch_max(epoch, Ordering::Relaxed);
         before <= self.epoch && epoch > self.epoch
+    }
+
+    /// Requests that were answered from it as it is stored, and from what it has renewed: what people look at, and
+    /// what says which of two is the hotter. Exact but for hits that came while it was renewed.
+    pub fn hits(&self) -> u32 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    /// Counts an answer. Relaxed: nothing follows from the number but figures and an order of work.
+    pub fn count_hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Goes on with the count of the variant that this one renews; before it is stored.
+    pub fn count_on(&self, renewed: &Variant) {
+        self.hits.store(renewed.hits(), Ordering::Relaxed);
     }
 
     /// What it takes in memory, in bytes.

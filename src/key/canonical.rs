@@ -76,11 +76,42 @@ const fn table(separator: u8, unsendable: &[u8]) -> [Option<Special>; 256] {
     table
 }
 
+/// What a `*` is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Star {
+    /// A character like others.
+    Plain,
+    /// In a pattern: any run of characters.
+    Wild,
+}
+
 /// Appends `text` to `out` in its canonical form.
 pub(super) fn write(text: &str, part: &Part, urls: Urls, out: &mut String) -> Result<(), KeyError> {
+    write_on(text, part, urls, Star::Plain, out.len(), out)
+}
+
+/// The same for a text whose every `*` is a wildcard, of which one stands for several side by side. `piece` is
+/// where the segment or parameter begins in `out` that it goes on with.
+pub(super) fn write_pattern(
+    text: &str,
+    part: &Part,
+    urls: Urls,
+    piece: usize,
+    out: &mut String,
+) -> Result<(), KeyError> {
+    write_on(text, part, urls, Star::Wild, piece, out)
+}
+
+fn write_on(
+    text: &str,
+    part: &Part,
+    urls: Urls,
+    star: Star,
+    mut piece: usize, // Start of the segment or parameter that is being written.
+    out: &mut String,
+) -> Result<(), KeyError> {
     let bytes = text.as_bytes();
     let mut at = 0;
-    let mut piece = out.len(); // Start of the segment or parameter that is being written.
     loop {
         let rest = &bytes[at..];
         let is_special = |byte: &u8| part.special[usize::from(*byte)].is_some();
@@ -97,8 +128,9 @@ pub(super) fn write(text: &str, part: &Part, urls: Urls, out: &mut String) -> Re
                 piece = out.len();
                 1
             }
-            Some(Special::Escape) => write_escape(&text[at..], part, urls, piece, out)?,
-            Some(Special::Star) if urls == Urls::Canonical => push_escaped(byte, out),
+            Some(Special::Escape) => write_escape(&text[at..], part, urls, star, piece, out)?,
+            Some(Special::Star) if star == Star::Wild && out.ends_with('*') => 1,
+            Some(Special::Star) if star == Star::Plain && urls == Urls::Canonical => push_escaped(byte, out),
             Some(Special::Unsendable) => push_escaped(byte, out),
             Some(Special::Backslash) => return Err(KeyError::Backslash),
             Some(Special::Control) => return Err(KeyError::ControlCharacter),
@@ -116,6 +148,7 @@ fn write_escape(
     text: &str,
     part: &Part,
     urls: Urls,
+    star: Star,
     piece: usize,
     out: &mut String,
 ) -> Result<usize, KeyError> {
@@ -132,7 +165,11 @@ fn write_escape(
         }
         (None, Urls::Canonical) => return Err(KeyError::BrokenEscape),
     };
-    let joins_steps = matches!(byte, b',' | b':') && out[piece..].starts_with(part.transformation);
+    let may_join_steps = matches!(byte, b',' | b':');
+    let joins_steps = may_join_steps && out[piece..].starts_with(part.transformation);
+    if may_join_steps && !joins_steps && star == Star::Wild && out[piece..].contains('*') {
+        return Err(KeyError::PatternEscape);
+    }
     if is_unreserved(byte) || joins_steps {
         out.push(char::from(byte));
     } else {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use ahash::RandomState;
 
 use super::canonical::{self, PATH, QUERY};
-use super::{Key, KeyError, KeyPrefix, spare};
+use super::{Key, KeyError, KeyPattern, KeyPrefix, spare};
 use crate::config::{Account, Authority, Parameter, Route, UrlEndpoint, Urls};
 use crate::limits::{KEY_BYTES_MAX, TARGET_BYTES_MAX};
 
@@ -111,6 +111,11 @@ impl Endpoints {
         endpoints
     }
 
+    /// Whether `authority` is spelled as the host of an endpoint, which is its canonical spelling.
+    pub fn knows(&self, authority: &str) -> bool {
+        self.hosts.contains_key(authority)
+    }
+
     /// The key of a request to a host, by its canonical spelling: path and query as its target had them, without
     /// `?` and fragment.
     pub fn locate(&self, authority: &str, path: &str, query: Option<&str>) -> Result<Located, KeyError> {
@@ -140,6 +145,33 @@ impl Endpoints {
         }
         let resolved = self.resolve(authority.as_str(), path, query, Extent::Prefix)?;
         Ok((resolved.account, KeyPrefix(resolved.text.into())))
+    }
+
+    /// The pattern of a URL's text in which every `*` from its path on is a wildcard, and the account that it belongs
+    /// to. It stands for canonical texts: what stands between the stars is written as it would be in a URL, each
+    /// segment and parameter by what is written of it, and what a route leaves out of keys is in none of them.
+    ///
+    /// # Panics
+    /// Where `text` has no `*`, or one before its path.
+    pub(crate) fn parse_pattern(&self, text: &str) -> Result<(usize, KeyPattern), KeyError> {
+        let star = text.find('*').expect("a pattern has a `*`");
+        // With its `?`, so that its path goes no further; its query is written below, whole.
+        let (head, rest) = match text[..star].find('?') {
+            Some(mark) => (&text[..=mark], &text[mark..]),
+            None => text.split_at(star),
+        };
+        let (account, KeyPrefix(prefix)) = self.parse_prefix(head)?;
+        let urls = self.owners[account].urls;
+        let mut out = String::from(prefix.strip_suffix('?').unwrap_or(&prefix));
+        let (path, query) = super::split_query(rest);
+        let segment = out.rfind('/').map_or(0, |slash| slash + 1);
+        canonical::write_pattern(path, &PATH, urls, segment, &mut out)?;
+        if let Some(query) = query.filter(|query| !query.is_empty() || urls == Urls::Opaque) {
+            out.push('?');
+            let parameter = out.len();
+            canonical::write_pattern(query, &QUERY, urls, parameter, &mut out)?;
+        }
+        if out.len() > KEY_BYTES_MAX { Err(KeyError::TooLong) } else { Ok((account, KeyPattern::new(out))) }
     }
 
     /// The URL of a key: below its account's canonical endpoint, or below the first alias that leads back to
@@ -231,10 +263,10 @@ impl Resolved {
 /// it may become an ignored one, the prefix ends before it, which covers more than was written and never less.
 /// A canonical query that is empty then is dropped, as one that was empty from the start.
 fn without_parameters(text: String, ignored: &[Parameter], extent: Extent, urls: Urls) -> String {
-    let (path, Some(query)) = super::split_query(&text) else { return text };
     if ignored.is_empty() {
         return text;
     }
+    let (path, Some(query)) = super::split_query(&text) else { return text };
     let mut out = String::with_capacity(text.len());
     out.push_str(path);
     let mut separator = '?';
@@ -280,11 +312,14 @@ impl Host {
     /// The last segment of a prefix may go on: `/demo` may become `/demolition`, so an endpoint `/demo` is
     /// asked last, and then everything below it is meant.
     fn find(&self, path: &str, query: Option<&str>, extent: Extent) -> Option<Match> {
-        let whole_segments = match path.rfind('/') {
-            Some(slash) if extent == Extent::Prefix && query.is_none() => &path[..=slash],
-            _ => path,
-        };
-        self.find_whole(whole_segments).or_else(|| self.find_whole(path))
+        if extent == Extent::Prefix
+            && query.is_none()
+            && let Some(slash) = path.rfind('/')
+            && let Some(found) = self.find_whole(&path[..=slash])
+        {
+            return Some(found);
+        }
+        self.find_whole(path)
     }
 
     fn find_whole(&self, path: &str) -> Option<Match> {

@@ -29,6 +29,8 @@ pub enum KeyError {
     EscapedNul,
     /// A `%` that two hex digits do not follow (RFC 3986 §2.1).
     BrokenEscape,
+    /// In a pattern, `%2C` or `%3A` behind a `*`, where only the `*` could tell what it stands for.
+    PatternEscape,
 }
 
 impl KeyError {
@@ -46,6 +48,7 @@ impl KeyError {
             KeyError::ControlCharacter => "control-character",
             KeyError::EscapedNul => "escaped-nul",
             KeyError::BrokenEscape => "broken-escape",
+            KeyError::PatternEscape => "pattern-escape",
         }
     }
 
@@ -64,6 +67,9 @@ impl KeyError {
             KeyError::EscapedNul => "`%00` is not allowed",
             KeyError::BrokenEscape => {
                 "two hex digits must follow every `%`; as a plain character it is `%25`"
+            }
+            KeyError::PatternEscape => {
+                "behind a `*`, nobody can tell whether `%2C` or `%3A` belongs to a transformation; put a `*` in its place"
             }
         }
     }

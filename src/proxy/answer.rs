@@ -17,7 +17,7 @@ use super::body::{ReplyBody, Segment};
 use super::origin::OriginBody;
 use super::pipeline::Asked;
 use super::reply::{self, Reply};
-use crate::cache::{Body, Head, Reader, Variant};
+use crate::cache::{Body, Head, Reader, Stamp, Variant};
 use crate::clock::Moment;
 use crate::semantics::cache_status::{CacheStatus, Forwarded, Outcome as Handled};
 use crate::semantics::conditional::{self, Answer, Validators};
@@ -46,6 +46,7 @@ impl Proxy {
         now: Moment,
         detail: Option<&'static str>,
     ) -> Reply {
+        variant.count_hit();
         let ttl = Some(variant.freshness(now).ttl(variant.age_at(now)));
         self.answer_from(asked, variant, now, CacheStatus { outcome: Handled::Hit, ttl, detail })
     }
@@ -73,6 +74,13 @@ impl Proxy {
         cache_status: CacheStatus,
     ) -> Reply {
         let body = variant.body();
+        let age = variant.freshness(now).age(variant.age_at(now));
+        if asked.wants_the_whole() && body.part().is_none() {
+            let stamp = Stamp { age, cache_status, request_id: asked.request_id.as_str() };
+            let mut fields = variant.answer(&stamp);
+            fields::tell(&mut fields, variant.status(), &asked.policy);
+            return reply::new(variant.status(), fields, ReplyBody::stored(body.clone(), 0..body.bytes()));
+        }
         let whole = Whole {
             status: variant.status(),
             fields: variant.fields(),
@@ -80,7 +88,6 @@ impl Proxy {
             part: body.part(),
             stored: Some(body),
         };
-        let age = variant.freshness(now).age(variant.age_at(now));
         self.answer_of(whole, asked, Some(age), cache_status, |range| {
             ReplyBody::stored(body.clone(), range.unwrap_or(0..body.bytes()))
         })
@@ -131,11 +138,7 @@ impl Proxy {
     ) -> Reply {
         let now = self.cache.clock().wall();
         let request = RequestFacts { method: &asked.method, headers: &asked.client };
-        let asks = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::RANGE];
-        let validators = asks
-            .iter()
-            .any(|name| asked.client.contains_key(name))
-            .then(|| Validators::read(&whole.fields, now));
+        let validators = asked.is_conditional().then(|| Validators::read(&whole.fields, now));
         let (status, mut fields, body) = match validators {
             Some(validators) if validators.answer(&request, whole.status, now) == Answer::NotModified => {
                 let fields = conditional::not_modified_fields(&whole.fields);

@@ -244,6 +244,7 @@ impl Fill {
             Renewal::Renewed(fill) => {
                 self.lead.learn(tags(self.lead.key(), &fill).with(base.tags()));
                 let variant = self.variant(base.status(), &fill, base.body().clone(), received);
+                variant.count_on(base);
                 self.commit(&variant);
                 variant
             }

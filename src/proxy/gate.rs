@@ -113,7 +113,7 @@ pub fn admit<B>(request: &Request<B>, endpoints: &Endpoints, via: &str) -> Resul
         return Err(Refusal::TooManyFields);
     }
     framing(request.method(), request.version(), fields)?;
-    let authority = authority(request)?;
+    let authority = authority(request, endpoints)?;
     let path = uri.path();
     if !path.starts_with('/') {
         return Err(Refusal::TargetForm); // `*`, `host:port` and what hyper takes for one.
@@ -152,7 +152,7 @@ fn framing(method: &Method, version: Version, fields: &HeaderMap) -> Result<(), 
 }
 
 /// The one host that the request is for. An absolute target's wins, and Host must agree with it.
-fn authority<B>(request: &Request<B>) -> Result<Cow<'_, str>, Refusal> {
+fn authority<'a, B>(request: &'a Request<B>, endpoints: &Endpoints) -> Result<Cow<'a, str>, Refusal> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, another) = (hosts.next(), hosts.next());
     if another.is_some() {
@@ -160,7 +160,10 @@ fn authority<B>(request: &Request<B>) -> Result<Cow<'_, str>, Refusal> {
     }
     let host = host.ok_or(Refusal::Host("it is missing"))?;
     let host = host.to_str().map_err(|_| Refusal::Host("it is not a valid name or address"))?;
-    let host = Authority::canonical(host).map_err(|error| Refusal::Host(error.as_str()))?;
+    let host = match endpoints.knows(host) {
+        true => Cow::Borrowed(host), // Most requests': nothing is parsed.
+        false => Authority::canonical(host).map_err(|error| Refusal::Host(error.as_str()))?,
+    };
     let uri = request.uri();
     match (uri.scheme_str(), uri.authority()) {
         (None, None) => Ok(host),

@@ -92,6 +92,7 @@ impl Proxy {
         lead.learn(fill::tags(lead.key(), &fill).with(stored.tags()));
         let (status, body) = (stored.status(), stored.body().clone());
         let renewed = self.cache.variant(lead, status, &fill, fill::tags(lead.key(), &fill), body, received);
+        renewed.count_on(stored);
         self.cache.commit(lead, renewed) == Commit::Stored
     }
 

@@ -24,6 +24,8 @@ mod refreshes;
 mod reply;
 mod request_id;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};

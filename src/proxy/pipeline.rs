@@ -70,6 +70,17 @@ impl Asked {
         cache.look_up_by(&self.key, |variant| variant.selects_by(|| self.forwarded()))
     }
 
+    /// Whether what it gets depends on what the client has, or is a part.
+    pub(super) fn is_conditional(&self) -> bool {
+        let names = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::RANGE];
+        names.iter().any(|name| self.client.contains_key(name))
+    }
+
+    /// Whether it gets the whole of what is stored, whatever that is.
+    pub(super) fn wants_the_whole(&self) -> bool {
+        self.method == Method::GET && !self.is_conditional()
+    }
+
     /// Whether the fetch was of the whole, while the client wants a part.
     fn range_was_kept_back(&self) -> bool {
         self.client.contains_key(header::RANGE) && !self.forwarded().contains_key(header::RANGE)

@@ -3,24 +3,18 @@
 //! The only file of the data plane that turns an error into a status. Every answer carries Cache-Status;
 //! those of our own are small, quote nothing of the origin's or of the client's, and are not to be stored.
 
-use std::fmt::Write;
-use std::ops::Range;
-
-use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::body::ReplyBody;
 use super::gate::Refusal;
-use super::request_id::{RequestName, X_REQUEST_ID};
+use super::request_id::RequestName;
 use crate::cache::Failure;
-use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::fields::X_REQUEST_ID;
 
 /// An answer on its way to a client.
 pub type Reply = Response<ReplyBody>;
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The methods that are taken everywhere, as Allow lists them.
 pub const ALLOWED: &str = "GET, HEAD";
@@ -80,55 +74,11 @@ pub fn only_if_cached() -> Reply {
     ours(StatusCode::GATEWAY_TIMEOUT, "only-if-cached", message.to_owned())
 }
 
-/// Adds Age, Cache-Status and the request's name to the fields of an answer: all are slices of one block.
+/// Adds Age, Cache-Status and the request's name to the fields of an answer.
 pub fn stamp(fields: &mut HeaderMap, age: Option<u64>, cache_status: &CacheStatus, request_id: &RequestName) {
-    let mut text = Text::new();
-    let mut part = |written: std::fmt::Arguments<'_>| {
-        let from = text.length;
-        text.write_fmt(written).ok().map(|()| from..text.length)
-    };
-    let age = age.map(|age| part(format_args!("{age}")));
-    let status = part(format_args!("{cache_status}"));
-    let name = part(format_args!("{}", request_id.as_str()));
-    let block = Bytes::from_owner(text);
-    let value = |place: Option<Range<usize>>| {
-        let place = place.expect("a number and the tokens of CacheStatus fit, see TEXT_BYTES");
-        HeaderValue::from_maybe_shared(block.slice(place)).expect("tokens and numbers are a field value")
-    };
-    fields.extend(age.map(|age| (header::AGE, value(age))));
-    fields.append(CACHE_STATUS, value(status));
-    fields.insert(X_REQUEST_ID, value(name));
-}
-
-/// Room for an age, a Cache-Status, whose parts are numbers and the names of closed enums, and a request's name.
-const TEXT_BYTES: usize = 192 + REQUEST_ID_BYTES_MAX;
-
-/// A short text, written in place.
-struct Text {
-    bytes: [u8; TEXT_BYTES],
-    length: usize,
-}
-
-impl Text {
-    fn new() -> Text {
-        Text { bytes: [0; TEXT_BYTES], length: 0 }
-    }
-}
-
-impl std::fmt::Write for Text {
-    fn write_str(&mut self, more: &str) -> std::fmt::Result {
-        let end = self.length + more.len();
-        let room = self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?;
-        room.copy_from_slice(more.as_bytes());
-        self.length = end;
-        Ok(())
-    }
-}
-
-impl AsRef<[u8]> for Text {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
+    fields.extend(age.map(|age| (header::AGE, age.into())));
+    fields.append(header::CACHE_STATUS, cache_status.value());
+    fields.insert(X_REQUEST_ID, request_id.value());
 }
 
 /// Names the request in its answer, and in the body of an error of ours.

@@ -5,12 +5,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
 use crate::limits::REQUEST_ID_BYTES_MAX;
-
-/// The field that names a request.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::semantics::fields::X_REQUEST_ID;
 
 /// Makes names that no other request of this process has.
 pub struct RequestIds {

@@ -21,12 +21,20 @@ struct State {
     bytes: Vec<u8>,
     synced: Vec<u8>,
     refuses: Option<ErrorKind>,
+    /// It has no room for more than it has.
+    is_full: bool,
     /// The next so many writes work before the disk refuses.
     writes_left: usize,
     stops: bool,
     /// A sync stands still.
     stopped: bool,
     opened: usize,
+}
+
+impl State {
+    fn has_no_room_for(&self, len: usize) -> bool {
+        self.is_full && len > self.bytes.len()
+    }
 }
 
 impl Disk {
@@ -51,8 +59,14 @@ impl Disk {
         (state.refuses, state.writes_left) = (Some(kind), writes);
     }
 
+    /// From now on it takes what has a place on it and no more, as a full disk does.
+    pub(crate) fn fill(&self) {
+        self.0.state.lock().is_full = true;
+    }
+
     pub(crate) fn work_again(&self) {
-        self.0.state.lock().refuses = None;
+        let mut state = self.0.state.lock();
+        (state.refuses, state.is_full) = (None, false);
     }
 
     /// Somebody empties it.
@@ -118,7 +132,11 @@ impl StorageBackend for Head {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.change(|state| state.bytes.resize(usize::try_from(len).unwrap(), 0))
+        let len = usize::try_from(len).unwrap();
+        if self.0.0.state.lock().has_no_room_for(len) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.change(|state| state.bytes.resize(len, 0))
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -1,18 +1,19 @@
-//! The durable record of purges: one thread that owns the database and writes in groups.
+//! The durable record of changes: one thread that owns the database and writes in groups.
 //!
-//! Calls wait in a queue; the thread takes all that wait, writes them in ONE transaction (a purge's row and its
-//! charge together), then answers each. A purge costs a share of one sync of the disk. Completions of sweeps ride
-//! with the next group and nobody waits for them.
+//! Calls wait in a queue; the thread takes all that wait, writes them in ONE transaction (a change's row and its
+//! effects together), then answers each. A purge costs a share of one sync of the disk. What is learned of a purge
+//! afterwards rides with the next group and nobody waits for it.
 //!
 //! A disk that is full or fails refuses no purge. What it did not take stays in memory, bounded by
-//! [`Bounds`]: beyond it the oldest rows are given up and counted, charges never. The call is answered, [`Health`]
+//! [`Bounds`]: beyond it the oldest rows are given up and counted, what [`Standing`] holds never. The call is answered, [`Health`]
 //! says so, and the thread closes the database, opens it again (redb asks for that) and repeats the write after a
-//! pause. Only purges acknowledged while degraded are lost by a kill; all others are on the disk.
+//! pause. Only changes acknowledged while degraded are lost by a kill; all others are on the disk.
 //!
-//! Invariants: commands are handled in the order of the queue, so a completion comes after its row, and an empty
-//! [`Ledger::record`] is answered after everything before it. `totals` is what the disk has, or will have when
-//! `unwritten` is written. The queue holds at most [`limits::LEDGER_QUEUE_MAX`] calls (each has a place) and one
-//! completion for each live purge (`Purger` bounds them).
+//! Invariants: commands are handled in the order of the queue, so an update comes after its row, and an empty
+//! [`Ledger::record`] is answered after everything before it. `standing` is what the disk has, or will have when
+//! `unwritten` is written. The queue holds at most [`limits::LEDGER_QUEUE_MAX`] calls (each has a place), and two
+//! updates for each live purge (`Purger` bounds them). A look at the history takes a slice of it, of bounded work,
+//! so that purges are written between two of them.
 //!
 //! Locks: the queue's, held for a push or a take alone; the caller of [`Ledger::record`] may hold the purger's.
 
@@ -25,10 +26,14 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::error::{LedgerError, with_sources};
 use super::quota::Month;
-use super::request::{Counts, Record, RequestId};
-use super::storage::{Check, LedgerError, Medium, Storage, Totals, Unwritten, with_sources};
-use super::unix_ms;
+use super::record::{Age, Record, Update};
+use super::request::RequestId;
+use super::standing::{Effect, Standing};
+use super::storage::{Check, Medium, Older, Storage};
+use super::unix_us;
+use super::unwritten::Unwritten;
 use crate::clock::{Clock, Moment};
 use crate::limits;
 
@@ -149,32 +154,69 @@ struct Queue {
 
 #[derive(Debug)]
 enum Command {
-    Record(Vec<Record>, Place, oneshot::Sender<()>),
-    Complete(RequestId, Counts),
-    Find(RequestId, Place, oneshot::Sender<Lookup>),
+    Record(Entry, Place, oneshot::Sender<Kept>),
+    Apply(Effect),
+    Update(RequestId, Update),
+    Find(Vec<RequestId>, Place, oneshot::Sender<Vec<Option<Record>>>),
+    Scan(Scan, Place, oneshot::Sender<Slice>),
 }
 
-/// What the ledger knows of an id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Lookup {
-    /// Its record.
-    Found(Record),
-    /// It was never given out, or is older than what is kept.
-    Unknown,
-    /// The disk can't be read now, or the ledger is closed.
-    Unreadable,
+/// What is to be durable together, before it is acknowledged.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// The row, and when its call came: what is written and how long it took is measured from there.
+    pub(super) record: Option<(Record, Moment)>,
+    pub(super) effects: Vec<Effect>,
+}
+
+/// Where a change is, when it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// On the disk.
+    OnDisk,
+    /// In memory, for a disk that fails.
+    InMemory,
+}
+
+/// A look at the history.
+pub(super) struct Scan {
+    /// Where it begins: rows older than this one; none begins at the newest.
+    pub(super) before: Option<Age>,
+    /// Which rows are wanted.
+    pub(super) wants: Box<dyn Fn(&Record) -> bool + Send>,
+    /// How many of them are enough.
+    pub(super) rows_max: usize,
+}
+
+/// What was found in a bounded part of the history.
+#[derive(Debug)]
+pub(super) struct Slice {
+    /// Newest first.
+    pub(super) records: Vec<Record>,
+    /// The oldest row that was looked at; nothing where there is none beyond it.
+    pub(super) end: Option<Age>,
+}
+
+/// The disk can't be read now, or the ledger is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl std::fmt::Debug for Scan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scan").field("before", &self.before).field("rows_max", &self.rows_max).finish()
+    }
 }
 
 impl Ledger {
-    /// Opens the medium and starts the thread. Returns the charges so far, too.
+    /// Opens the medium and starts the thread. Returns what counts, too.
     pub(super) fn open(
         medium: Medium,
         keep: Duration,
         bounds: Bounds,
         clock: Clock,
-    ) -> Result<(Ledger, Totals), LedgerError> {
-        let storage = Storage::open(&medium, Check::Full, unix_ms(&clock) / 1000)?;
-        let totals = storage.totals()?;
+    ) -> Result<(Ledger, Standing), LedgerError> {
+        let storage = Storage::open(&medium, Check::Full, unix_us(&clock) / 1_000_000)?;
+        let standing = storage.standing()?;
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             came: Condvar::new(),
@@ -188,7 +230,7 @@ impl Ledger {
             shared: Arc::clone(&shared),
             medium,
             storage: Some(storage),
-            totals: totals.clone(),
+            standing: standing.clone(),
             unwritten: Unwritten::default(),
             retry_at: None,
             prune_at: now,
@@ -199,7 +241,7 @@ impl Ledger {
         let builder = std::thread::Builder::new().name("ledger".to_owned());
         let thread = builder.spawn(move || writer.run()).map_err(LedgerError::Disk)?;
         let places = Arc::new(Semaphore::new(limits::LEDGER_QUEUE_MAX));
-        Ok((Ledger { shared, places, thread: Mutex::new(Some(thread)) }, totals))
+        Ok((Ledger { shared, places, thread: Mutex::new(Some(thread)) }, standing))
     }
 
     /// Waits for a place in the queue; none after [`Ledger::close`]. Whoever stops waiting has changed nothing.
@@ -208,26 +250,39 @@ impl Ledger {
         Some(Place { _permit: permit })
     }
 
-    /// Records purges and charges each to its account and month; no records ask for an answer after all that was
-    /// recorded before. The answer comes when they are durable, or kept in memory for a failing disk. Never
-    /// waits.
-    pub(super) fn record(&self, place: Place, records: Vec<Record>) -> oneshot::Receiver<()> {
+    /// Records a change with its effects; an empty entry asks for an answer after all that was recorded before. The
+    /// answer comes when it is durable, or kept in memory for a failing disk. Never waits.
+    pub(super) fn record(&self, place: Place, entry: Entry) -> oneshot::Receiver<Kept> {
         let (answer, answered) = oneshot::channel();
-        self.shared.push(Command::Record(records, place, answer));
+        self.shared.push(Command::Record(entry, place, answer));
         answered
     }
 
-    /// Notes that a purge's sweeps have ended. Never waits.
-    pub(super) fn complete(&self, id: RequestId, counts: Counts) {
-        self.shared.push(Command::Complete(id, counts));
+    /// Changes what counts, without a row and without an answer. Never waits; the caller bounds how many there are.
+    pub(super) fn apply(&self, effect: Effect) {
+        self.shared.push(Command::Apply(effect));
     }
 
-    /// Looks a request up, after all that was recorded before.
-    pub(super) async fn find(&self, id: RequestId) -> Lookup {
-        let Some(place) = self.place().await else { return Lookup::Unreadable };
+    /// Notes what was learned of a purge. Never waits.
+    pub(super) fn update(&self, id: RequestId, update: Update) {
+        self.shared.push(Command::Update(id, update));
+    }
+
+    /// Looks records up, after all that was recorded before. What was never recorded, or is older than what is kept, is
+    /// none.
+    pub(super) async fn find(&self, ids: Vec<RequestId>) -> Result<Vec<Option<Record>>, Unreadable> {
+        let place = self.place().await.ok_or(Unreadable)?;
         let (answer, answered) = oneshot::channel();
-        self.shared.push(Command::Find(id, place, answer));
-        answered.await.unwrap_or(Lookup::Unreadable)
+        self.shared.push(Command::Find(ids, place, answer));
+        answered.await.map_err(|_| Unreadable)
+    }
+
+    /// Looks at a part of the history, after all that was recorded before.
+    pub(super) async fn scan(&self, scan: Scan) -> Result<Slice, Unreadable> {
+        let place = self.place().await.ok_or(Unreadable)?;
+        let (answer, answered) = oneshot::channel();
+        self.shared.push(Command::Scan(scan, place, answer));
+        answered.await.map_err(|_| Unreadable)
     }
 
     /// Changes of the health.
@@ -293,7 +348,7 @@ struct Writer {
     medium: Medium,
     /// Nothing while it can't be opened.
     storage: Option<Storage>,
-    totals: Totals,
+    standing: Standing,
     unwritten: Unwritten,
     /// Set while degraded.
     retry_at: Option<Moment>,
@@ -308,32 +363,58 @@ impl Writer {
         loop {
             let Queue { commands, closing } = self.shared.take(self.patience());
             let mut recorded = Vec::new();
-            let mut finds = Vec::new();
+            let mut looks = Vec::new();
             for command in commands {
                 match command {
-                    Command::Record(records, place, answer) => {
-                        self.accept(records);
-                        recorded.push((place, answer));
+                    Command::Record(entry, place, answer) => {
+                        let came = entry.record.as_ref().map(|(record, came)| (record.id, *came));
+                        self.accept(entry);
+                        recorded.push((came, place, answer));
                     }
-                    Command::Complete(id, counts) => self.complete(id, counts),
-                    Command::Find(id, place, answer) => finds.push((id, place, answer)),
+                    Command::Apply(effect) => self.apply(effect),
+                    Command::Update(id, update) => self.update(id, update),
+                    look @ (Command::Find(..) | Command::Scan(..)) => looks.push(look),
                 }
             }
-            if closing || self.may_write() {
-                self.write();
-            }
+            let wrote = (closing || self.may_write()).then(|| self.write(closing));
+            let kept = if self.retry_at.is_some() { Kept::InMemory } else { Kept::OnDisk };
+            debug_assert!(kept == Kept::InMemory || wrote.is_some(), "what is not in memory was written");
             self.keep_bounds();
-            // Who stopped waiting needs no answer.
-            for (_place, answer) in recorded {
-                let _ = answer.send(());
+            let now = self.clock.now();
+            for (came, _place, answer) in recorded {
+                if let Some((id, came)) = came {
+                    let acknowledged_us = Some(micros(now.since(came)));
+                    self.update(id, Update { acknowledged_us, ..Update::default() });
+                }
+                let _ = answer.send(kept); // Who stopped waiting needs no answer.
             }
-            for (id, _place, answer) in finds {
-                let _ = answer.send(self.find(id));
+            for look in looks {
+                self.look(look);
             }
             if closing {
                 return self.close();
             }
             self.prune_if_due();
+        }
+    }
+
+    /// Answers what changes nothing. Where the disk can't be read the sender is dropped, and its receiver learns of it.
+    fn look(&mut self, command: Command) {
+        match command {
+            Command::Find(ids, _place, answer) => {
+                let found: Result<Vec<_>, Unreadable> = ids.into_iter().map(|id| self.find(id)).collect();
+                if let Ok(found) = found {
+                    let _ = answer.send(found);
+                }
+            }
+            Command::Scan(scan, _place, answer) => {
+                if let Ok(slice) = self.scan(&scan) {
+                    let _ = answer.send(slice);
+                }
+            }
+            Command::Record(..) | Command::Apply(_) | Command::Update(..) => {
+                unreachable!("`run` hands over what looks, and nothing else")
+            }
         }
     }
 
@@ -346,24 +427,28 @@ impl Writer {
         self.retry_at.is_none_or(|retry_at| self.clock.now() >= retry_at)
     }
 
-    fn accept(&mut self, records: Vec<Record>) {
-        for record in records {
-            let charge = (record.account.clone(), Month::containing(record.at_unix_ms / 1000));
-            *self.totals.entry(charge.clone()).or_insert(0) += 1;
-            self.unwritten.charges.insert(charge);
+    fn accept(&mut self, entry: Entry) {
+        for effect in entry.effects {
+            self.apply(effect);
+        }
+        if let Some((record, _)) = entry.record {
             self.unwritten.push(record);
         }
     }
 
-    fn complete(&mut self, id: RequestId, counts: Counts) {
-        // Rows that were given up would let their counts pile up while the disk takes nothing.
-        if self.unwritten.swept.len() < self.bounds.rows_max {
-            self.unwritten.swept.insert(id, counts);
-        }
+    fn apply(&mut self, effect: Effect) {
+        self.unwritten.mark(&effect);
+        self.standing.apply(effect);
     }
 
-    fn write(&mut self) {
-        if self.unwritten.is_empty() && self.retry_at.is_none() {
+    fn update(&mut self, id: RequestId, update: Update) {
+        self.unwritten.update(id, update, self.bounds.rows_max);
+    }
+
+    /// Writes what can't wait, at the end all that there is.
+    fn write(&mut self, closing: bool) {
+        let waits = if closing { !self.unwritten.is_empty() } else { self.unwritten.presses() };
+        if !waits && self.retry_at.is_none() {
             return;
         }
         match self.try_write() {
@@ -383,7 +468,7 @@ impl Writer {
             Some(storage) => storage,
             None => self.reopen(Check::Trust)?,
         };
-        let written = storage.write(&self.unwritten, &self.totals);
+        let written = storage.write(&self.unwritten, &self.standing);
         self.storage = Some(storage);
         written
     }
@@ -402,11 +487,12 @@ impl Writer {
         self.storage = self.reopen(check).ok();
     }
 
-    /// Opens the database again. It may be a new one, where the old was damaged or its file removed: then every
-    /// charge has to be written again, and that is cheap enough to be done always.
+    /// Opens the database again. It may be a new one, where the old was damaged or its file removed: then all that counts
+    /// has to be written again, and that is cheap enough to be done always.
     fn reopen(&mut self, check: Check) -> Result<Storage, LedgerError> {
-        let storage = Storage::open(&self.medium, check, unix_ms(&self.clock) / 1000)?;
-        self.unwritten.charges.extend(self.totals.keys().cloned());
+        let storage = Storage::open(&self.medium, check, unix_us(&self.clock) / 1_000_000)?;
+        self.unwritten.charges.extend(self.standing.totals.keys().cloned());
+        (self.unwritten.words, self.unwritten.keys) = (true, true);
         Ok(storage)
     }
 
@@ -427,27 +513,52 @@ impl Writer {
     }
 
     fn keep_bounds(&mut self) {
-        while self.unwritten.rows.len() > self.bounds.rows_max || self.unwritten.bytes > self.bounds.bytes_max
-        {
+        let (rows_max, bytes_max) = (self.bounds.rows_max, self.bounds.bytes_max);
+        while self.unwritten.rows_len() > rows_max || self.unwritten.bytes() > bytes_max {
             self.unwritten.drop_oldest();
             self.shared.rows_dropped.fetch_add(1, Ordering::Relaxed);
         }
-        self.shared.rows_unwritten.store(self.unwritten.rows.len() as u64, Ordering::Relaxed);
+        self.shared.rows_unwritten.store(self.unwritten.rows_len() as u64, Ordering::Relaxed);
     }
 
-    fn find(&mut self, id: RequestId) -> Lookup {
+    fn find(&mut self, id: RequestId) -> Result<Option<Record>, Unreadable> {
         if let Some(record) = self.unwritten.find(id) {
-            return Lookup::Found(record);
+            return Ok(Some(record.clone()));
         }
-        let Some(storage) = &self.storage else { return Lookup::Unreadable };
-        match storage.find(id) {
-            Ok(Some(record)) => Lookup::Found(self.unwritten.with_counts(record)),
-            Ok(None) => Lookup::Unknown,
-            Err(error) => {
-                self.fail(&error);
-                Lookup::Unreadable
+        let found = self.storage.as_ref().ok_or(Unreadable)?.find(id);
+        let found = found.map_err(|error| self.could_not_read(&error))?;
+        Ok(found.map(|record| self.unwritten.updated(record)))
+    }
+
+    /// Goes through what waits and what is on the disk together, newest first, until enough is found or one of the two
+    /// slices ends before its table does.
+    fn scan(&mut self, scan: &Scan) -> Result<Slice, Unreadable> {
+        let on_disk = self.storage.as_ref().ok_or(Unreadable)?.older(scan.before);
+        let Older { rows, ended } = on_disk.map_err(|error| self.could_not_read(&error))?;
+        let mut on_disk = rows.into_iter().peekable();
+        let mut waiting = self.unwritten.older(scan.before).take(limits::LEDGER_SLICE_ROWS).peekable();
+        let (mut records, mut looked_at, mut end) = (Vec::new(), 0, scan.before);
+        loop {
+            let disks = on_disk.peek().map(|(age, _)| *age);
+            let waits = waiting.peek().map(|record| record.age());
+            let Some(age) = disks.max(waits).filter(|_| disks.is_some() || ended) else {
+                return Ok(Slice { records, end: end.filter(|_| !ended) });
+            };
+            if records.len() == scan.rows_max || looked_at == limits::LEDGER_SLICE_ROWS {
+                return Ok(Slice { records, end });
             }
+            // A write that failed may be on the disk all the same: then a row is in both, and what waits is newer.
+            let disks = on_disk.next_if(|(disks, _)| *disks == age).and_then(|(_, record)| record);
+            let waits = waiting.next_if(|waits| waits.age() == age).cloned();
+            let record = waits.or_else(|| disks.map(|record| self.unwritten.updated(record)));
+            (looked_at, end) = (looked_at + 1, Some(age));
+            records.extend(record.filter(|record| (scan.wants)(record)));
         }
+    }
+
+    fn could_not_read(&mut self, error: &LedgerError) -> Unreadable {
+        self.fail(error);
+        Unreadable
     }
 
     fn prune_if_due(&mut self) {
@@ -455,13 +566,12 @@ impl Writer {
         if self.retry_at.is_some() || now < self.prune_at {
             return;
         }
-        let before_unix_ms =
-            unix_ms(&self.clock).saturating_sub(u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX));
-        let first_kept = Month::containing(before_unix_ms / 1000);
+        let before_unix_us = unix_us(&self.clock).saturating_sub(micros(self.keep));
+        let first_kept = Month::containing(before_unix_us / 1_000_000);
         let Some(storage) = &self.storage else { return };
-        match storage.prune(before_unix_ms) {
+        match storage.prune(before_unix_us) {
             Ok(removed) => {
-                self.totals.retain(|(_, month), _| *month >= first_kept);
+                self.standing.totals.retain(|(_, month), _| *month >= first_kept);
                 let more = removed == limits::LEDGER_PRUNE_ROWS;
                 self.prune_at = if more { now } else { now.plus(self.bounds.prune_pause) };
             }
@@ -472,11 +582,16 @@ impl Writer {
     fn close(self) {
         if !self.unwritten.is_empty() {
             tracing::error!(
-                rows = self.unwritten.rows.len(),
+                rows = self.unwritten.rows_len(),
                 charges = self.unwritten.charges.len(),
                 "ledger: the disk took no writes to the end; what waited in memory is lost"
             );
         }
         // Dropping the database closes it; what it held was durable before.
     }
+}
+
+/// A measured time, for records.
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -113,6 +113,16 @@ impl Quota {
         Ok(())
     }
 
+    /// From now on the account may purge so often a month.
+    pub(super) fn set_limit(&mut self, account: usize, limit: Option<u64>) {
+        self.limits[account] = limit;
+    }
+
+    /// Lets the account begin this month anew.
+    pub(super) fn reset(&mut self, account: usize, month: Month) {
+        self.used.insert((account, month), 0);
+    }
+
     /// Where the account stands.
     pub(super) fn allowance(&self, account: usize, unix_ms: u64) -> Allowance {
         let month = Month::containing(unix_ms / 1000);

@@ -1,9 +1,8 @@
-//! What a purge request is: its id, its record, its counts.
-//!
-//! Values alone. A record is written once when the purge is accepted; its status and counts change once more,
-//! when the sweep has ended.
+//! What a request is called, who made it, how far it is and what it removed. Values alone.
 
 use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::cache::Swept;
 
@@ -35,6 +34,10 @@ impl RequestId {
         Some(RequestId(bytes))
     }
 
+    pub(super) fn from_bytes(bytes: [u8; RequestId::BYTES]) -> RequestId {
+        RequestId(bytes)
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8; RequestId::BYTES] {
         &self.0
     }
@@ -54,9 +57,23 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// As it is printed.
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RequestId, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        RequestId::parse(text).ok_or_else(|| de::Error::custom("an id has 24 hex digits"))
+    }
+}
+
 /// How far a purge is. Its fence stands since before the acknowledgement, so both mean that nobody is served
 /// what was purged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// What it covers is still being removed from memory.
     Pending,
@@ -84,7 +101,8 @@ pub enum Attempt {
 }
 
 /// What a purge removed, as far as its sweeps have ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Variants.
     pub entries: u64,
@@ -111,23 +129,42 @@ impl From<Swept> for Counts {
     }
 }
 
-/// A purge request as the ledger keeps it: one URL, one charge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its name.
-    pub id: RequestId,
-    /// The account that it belongs to and that it is charged to.
-    pub account: Box<str>,
-    /// The URL as it was given.
-    pub url: Box<str>,
-    /// What it covers, in canonical form.
-    pub target: Box<str>,
-    /// When it was accepted, in milliseconds since 1970; the month of the charge is this one's.
-    pub at_unix_ms: u64,
-    /// How far it was when the row was written.
-    pub status: Status,
-    /// What it removed.
-    pub counts: Counts,
+/// Who asks for a change, and through which door.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// The name of the key that was presented, never the key.
+    pub key: Box<str>,
+    /// The way in.
+    pub door: Door,
+}
+
+/// A way in for changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// ImageKit's calls.
+    Imagekit,
+    /// Freshet's own.
+    Api,
+    /// The pages of the admin listener.
+    Dashboard,
+    /// The method PURGE on the data plane.
+    PurgeMethod,
+    /// The call of the IETF draft "An HTTP Cache Invalidation API".
+    Ietf,
+}
+
+impl Door {
+    /// The word for it, in calls and logs; records have the same.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Door::Imagekit => "imagekit",
+            Door::Api => "api",
+            Door::Dashboard => "dashboard",
+            Door::PurgeMethod => "purge_method",
+            Door::Ietf => "ietf",
+        }
+    }
 }
 
 #[cfg(test)]

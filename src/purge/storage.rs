@@ -1,45 +1,53 @@
 //! The ledger's tables in redb, and the life of its file: made, opened, moved aside where it is damaged.
 //!
-//! One transaction writes what a group of purges needs, and everything in it may be written twice: rows carry
-//! their id, counts and charges are totals and no increments. That matters since a commit that reports an error may have
+//! One transaction writes what a group of changes needs, and everything in it may be written twice: rows carry
+//! their id, counts and charges are totals and no increments, words and keys are written whole. That matters since a commit that reports an error may have
 //! become durable all the same. After an I/O error redb refuses everything until the database was closed and
 //! opened again; the ledger's thread does that. No lock of our own: one thread owns a [`Storage`].
 //!
 //! Cost: a transaction is one sync of the file (redb's one-phase commit, `Durability::Immediate`). Opening reads
-//! the whole file once to check it.
+//! the whole file once to check it, and the first time writes it anew where an older version's tables are in it
+//! (`migration.rs`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::backends::InMemoryBackend;
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError, Table,
-    TableDefinition, TableError, WriteTransaction,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    TableError, WriteTransaction,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::error::{LedgerError, with_sources};
+use super::migration;
 use super::quota::Month;
-use super::request::{Counts, Record, RequestId, Status};
+use super::record::{Age, Record};
+use super::request::RequestId;
+use super::standing::Standing;
+use super::unwritten::Unwritten;
 use crate::limits;
 
 /// The version of the tables below. A file with a newer one was written by a newer Freshet.
-const SCHEMA: u64 = 1;
+pub(super) const SCHEMA: u64 = 2;
 
 /// `schema` → [`SCHEMA`].
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// (account, month) → purges charged.
 const CHARGES: TableDefinition<(&str, u32), u64> = TableDefinition::new("charges");
-/// Request id → account, URL, target, unix ms, completed, entries, bytes, counts are shared.
-type Row<'row> = (&'row str, &'row str, &'row str, u64, bool, u64, u64, bool);
-const REQUESTS: TableDefinition<&[u8; RequestId::BYTES], Row<'static>> = TableDefinition::new("requests");
-/// (Unix ms, request id): the rows by age.
-const BY_AGE: TableDefinition<(u64, &[u8; RequestId::BYTES]), ()> = TableDefinition::new("requests_by_age");
-
-/// Purges charged, by account and month.
-pub(super) type Totals = BTreeMap<(Box<str>, Month), u64>;
+/// (Unix µs, id) → a record as JSON: the history, oldest first.
+type HistoryKey = (u64, &'static [u8; RequestId::BYTES]);
+const HISTORY: TableDefinition<HistoryKey, &[u8]> = TableDefinition::new("history");
+/// Id → Unix µs: where a record stands in the history.
+type Id = &'static [u8; RequestId::BYTES];
+const IDS: TableDefinition<Id, u64> = TableDefinition::new("ids");
+/// Account → the operator's word on its allowance, as JSON.
+const WORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("allowances");
+/// Id → a stored key as JSON.
+const KEYS: TableDefinition<&str, &[u8]> = TableDefinition::new("keys");
 
 /// Where the tables lie.
 #[derive(Clone, Debug)]
@@ -53,134 +61,6 @@ pub(super) enum Medium {
     Disk(super::disk::Disk),
 }
 
-/// Why the ledger can't be opened or used.
-#[derive(Debug)]
-pub enum LedgerError {
-    /// Another process has the file open.
-    InUse(PathBuf),
-    /// A newer Freshet wrote the file.
-    Newer {
-        /// The version of the file's tables.
-        found: u64,
-    },
-    /// The bytes are no ledger, or no longer.
-    Damaged(Box<redb::Error>),
-    /// The database panicked on what it read, which a damaged file can make it do.
-    Panicked,
-    /// The disk refuses.
-    Disk(io::Error),
-    /// Any other answer of the database.
-    Database(Box<redb::Error>),
-}
-
-impl fmt::Display for LedgerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LedgerError::InUse(path) => {
-                write!(f, "another process uses the ledger {}", path.display())
-            }
-            LedgerError::Newer { found } => write!(
-                f,
-                "a newer version wrote the ledger (its tables have version {found}, this program knows {SCHEMA})"
-            ),
-            LedgerError::Damaged(_) => f.write_str("the ledger is damaged"),
-            LedgerError::Panicked => f.write_str("the ledger is damaged: the database panicked on it"),
-            LedgerError::Disk(_) => f.write_str("the disk under the ledger refuses"),
-            LedgerError::Database(_) => f.write_str("the ledger's database refuses"),
-        }
-    }
-}
-
-impl std::error::Error for LedgerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            LedgerError::InUse(_) | LedgerError::Newer { .. } | LedgerError::Panicked => None,
-            LedgerError::Damaged(source) | LedgerError::Database(source) => Some(source),
-            LedgerError::Disk(source) => Some(source),
-        }
-    }
-}
-
-impl LedgerError {
-    /// Whether the file is to be moved aside.
-    fn is_damage(&self) -> bool {
-        matches!(self, LedgerError::Damaged(_) | LedgerError::Panicked)
-    }
-}
-
-impl<E: Into<redb::Error>> From<E> for LedgerError {
-    fn from(error: E) -> LedgerError {
-        match error.into() {
-            // redb reports a foreign file as invalid data, and a cut one as an end that it did not expect.
-            redb::Error::Io(error)
-                if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
-            {
-                LedgerError::Damaged(Box::new(redb::Error::Io(error)))
-            }
-            redb::Error::Io(error) => LedgerError::Disk(error),
-            redb::Error::PreviousIo => LedgerError::Disk(io::Error::other("an earlier operation failed")),
-            error @ (redb::Error::Corrupted(_)
-            | redb::Error::TableTypeMismatch { .. }
-            | redb::Error::TypeDefinitionChanged { .. }
-            | redb::Error::TableIsMultimap(_)
-            | redb::Error::TableDoesNotExist(_)) => LedgerError::Damaged(Box::new(error)),
-            error => LedgerError::Database(Box::new(error)),
-        }
-    }
-}
-
-/// What waits to be written: of purges that are about to be acknowledged, or of those that a failing disk did
-/// not take. Bounded by the ledger, which gives up the oldest rows, never a charge.
-#[derive(Debug, Default)]
-pub(super) struct Unwritten {
-    /// New rows, oldest first.
-    pub(super) rows: VecDeque<Record>,
-    /// Bytes of the texts in `rows`.
-    pub(super) bytes: usize,
-    /// What sweeps removed, of rows here or on the disk; once for a request.
-    pub(super) swept: HashMap<RequestId, Counts>,
-    /// Totals that changed.
-    pub(super) charges: BTreeSet<(Box<str>, Month)>,
-}
-
-impl Unwritten {
-    pub(super) fn push(&mut self, record: Record) {
-        self.bytes += text_bytes(&record);
-        self.rows.push_back(record);
-    }
-
-    /// Gives the oldest row up.
-    pub(super) fn drop_oldest(&mut self) {
-        if let Some(record) = self.rows.pop_front() {
-            self.bytes -= text_bytes(&record);
-            self.swept.remove(&record.id);
-        }
-    }
-
-    /// The record, where it waits here.
-    pub(super) fn find(&self, id: RequestId) -> Option<Record> {
-        let record = self.rows.iter().find(|record| record.id == id)?;
-        Some(self.with_counts(record.clone()))
-    }
-
-    /// The record with the counts that wait for it.
-    pub(super) fn with_counts(&self, mut record: Record) -> Record {
-        if let Some(counts) = self.swept.get(&record.id) {
-            record.status = Status::Completed;
-            record.counts = *counts;
-        }
-        record
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.swept.is_empty() && self.charges.is_empty()
-    }
-}
-
-fn text_bytes(record: &Record) -> usize {
-    record.account.len() + record.url.len() + record.target.len()
-}
-
 /// How thoroughly a file is looked at when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Check {
@@ -188,6 +68,15 @@ pub(super) enum Check {
     Full,
     /// What redb needs: after an I/O error it repairs, else it trusts.
     Trust,
+}
+
+/// A part of the history.
+#[derive(Debug)]
+pub(super) struct Older {
+    /// Newest first. One that can't be read has its place alone.
+    pub(super) rows: Vec<(Age, Option<Record>)>,
+    /// There are none beyond them.
+    pub(super) ended: bool,
 }
 
 /// An open database.
@@ -230,87 +119,126 @@ impl Storage {
     }
 
     fn ensure_schema(&self) -> Result<(), LedgerError> {
-        match self.read()?.open_table(META) {
-            Ok(meta) => match meta.get("schema")?.map(|version| version.value()) {
-                Some(SCHEMA) => Ok(()),
-                Some(found) if found > SCHEMA => Err(LedgerError::Newer { found }),
-                _ => Err(redb::Error::Corrupted("the version of the tables is missing".into()).into()),
-            },
-            Err(TableError::TableDoesNotExist(_)) => self.transact(|transaction| {
+        let found = match self.read()?.open_table(META) {
+            Ok(meta) => meta.get("schema")?.map(|version| version.value()),
+            Err(TableError::TableDoesNotExist(_)) => Some(0),
+            Err(error) => return Err(error.into()),
+        };
+        match found {
+            Some(SCHEMA) => Ok(()),
+            Some(found @ 0..SCHEMA) => self.transact(|transaction| {
                 transaction.open_table(META)?.insert("schema", SCHEMA)?;
                 transaction.open_table(CHARGES)?;
-                transaction.open_table(REQUESTS)?;
-                transaction.open_table(BY_AGE)?;
+                transaction.open_table(WORDS)?;
+                transaction.open_table(KEYS)?;
+                let mut history = History::open(transaction)?;
+                if found == 1 {
+                    let rows = migration::from_1(transaction, |record| history.insert(&record))?;
+                    tracing::info!(rows, "ledger: its rows were brought over from an older version's tables");
+                }
                 Ok(())
             }),
-            Err(error) => Err(error.into()),
+            Some(found) => Err(LedgerError::Newer { found }),
+            None => Err(redb::Error::Corrupted("the version of the tables is missing".into()).into()),
         }
     }
 
-    /// Every charge.
-    pub(super) fn totals(&self) -> Result<Totals, LedgerError> {
+    /// What counts now.
+    pub(super) fn standing(&self) -> Result<Standing, LedgerError> {
         guarded(|| {
-            let mut totals = Totals::new();
-            for entry in self.read()?.open_table(CHARGES)?.iter()? {
+            let transaction = self.read()?;
+            let mut standing = Standing::default();
+            for entry in transaction.open_table(CHARGES)?.iter()? {
                 let (key, total) = entry?;
                 let (account, month) = key.value();
-                totals.insert((account.into(), Month::from_number(month)), total.value());
+                standing.totals.insert((account.into(), Month::from_number(month)), total.value());
             }
-            Ok(totals)
+            for entry in transaction.open_table(WORDS)?.iter()? {
+                let (account, word) = entry?;
+                if let Some(word) = decoded(word.value()) {
+                    standing.words.insert(account.value().into(), word);
+                }
+            }
+            for entry in transaction.open_table(KEYS)?.iter()? {
+                let (id, key) = entry?;
+                if let Some(key) = decoded(key.value()) {
+                    standing.keys.insert(id.value().into(), key);
+                }
+            }
+            Ok(standing)
         })
     }
 
     /// Writes all that waits, in one transaction that is durable when this returns.
-    pub(super) fn write(&self, unwritten: &Unwritten, totals: &Totals) -> Result<(), LedgerError> {
+    pub(super) fn write(&self, unwritten: &Unwritten, standing: &Standing) -> Result<(), LedgerError> {
         self.transact(|transaction| {
-            let mut requests = transaction.open_table(REQUESTS)?;
-            let mut by_age = transaction.open_table(BY_AGE)?;
-            for record in &unwritten.rows {
-                insert(&mut requests, record)?;
-                by_age.insert((record.at_unix_ms, record.id.as_bytes()), ())?;
+            let mut history = History::open(transaction)?;
+            for record in unwritten.rows() {
+                history.insert(record)?;
             }
-            for id in unwritten.swept.keys() {
-                // A row that was given up, or left for its age, needs no counts.
-                if let Some(record) = find(&requests, *id)? {
-                    insert(&mut requests, &unwritten.with_counts(record))?;
+            for (id, update) in unwritten.updates() {
+                // A row that was given up, or left for its age, needs none.
+                if let Some(mut record) = find(&history.ids, &history.rows, id)? {
+                    update.apply(&mut record);
+                    history.insert(&record)?;
                 }
             }
             let mut charges = transaction.open_table(CHARGES)?;
             for charge in &unwritten.charges {
                 let (account, month) = charge;
-                let total = totals.get(charge).copied().unwrap_or(0);
+                let total = standing.totals.get(charge).copied().unwrap_or(0);
                 charges.insert((account.as_ref(), month.number()), total)?;
+            }
+            // Whole, since there are few: what left is in no list of what waits.
+            if unwritten.words {
+                replace(&mut transaction.open_table(WORDS)?, &standing.words)?;
+            }
+            if unwritten.keys {
+                replace(&mut transaction.open_table(KEYS)?, &standing.keys)?;
             }
             Ok(())
         })
     }
 
-    /// The record of a request.
+    /// The record with this id.
     pub(super) fn find(&self, id: RequestId) -> Result<Option<Record>, LedgerError> {
-        guarded(|| find(&self.read()?.open_table(REQUESTS)?, id))
+        guarded(|| {
+            let transaction = self.read()?;
+            find(&transaction.open_table(IDS)?, &transaction.open_table(HISTORY)?, id)
+        })
     }
 
-    /// Removes rows from before `before_unix_ms`, at most [`limits::LEDGER_PRUNE_ROWS`], and charges from before
-    /// its month. Returns how many rows left.
-    pub(super) fn prune(&self, before_unix_ms: u64) -> Result<usize, LedgerError> {
-        let first_kept = Month::containing(before_unix_ms / 1000);
-        self.transact(|transaction| {
-            let mut requests = transaction.open_table(REQUESTS)?;
-            let mut by_age = transaction.open_table(BY_AGE)?;
-            let mut removed = 0;
-            while removed < limits::LEDGER_PRUNE_ROWS {
-                let oldest = by_age.first()?.map(|(key, _)| {
-                    let (at_unix_ms, id) = key.value();
-                    (at_unix_ms, *id)
-                });
-                let Some((at_unix_ms, id)) = oldest.filter(|(at_unix_ms, _)| *at_unix_ms < before_unix_ms)
-                else {
-                    break;
-                };
-                by_age.remove((at_unix_ms, &id))?;
-                if requests.remove(&id)?.is_none() {
-                    return Err(redb::Error::Corrupted("a row by age has no request".into()).into());
+    /// The rows that are older than `before`, newest first: at most [`limits::LEDGER_SLICE_ROWS`], and no more after
+    /// [`limits::LEDGER_SLICE_BYTES`] of them.
+    pub(super) fn older(&self, before: Option<Age>) -> Result<Older, LedgerError> {
+        guarded(|| {
+            let rows = self.read()?.open_table(HISTORY)?;
+            let end = before
+                .as_ref()
+                .map_or(Bound::Unbounded, |(at_us, id)| Bound::Excluded((*at_us, id.as_bytes())));
+            let mut records = Vec::new();
+            let mut bytes = 0;
+            for row in rows.range::<HistoryRange<'_>>((Bound::Unbounded, end))?.rev() {
+                if records.len() >= limits::LEDGER_SLICE_ROWS || bytes >= limits::LEDGER_SLICE_BYTES {
+                    return Ok(Older { rows: records, ended: false });
                 }
+                let (age, json) = row?;
+                let (at_us, id) = age.value();
+                bytes += json.value().len();
+                records.push(((at_us, RequestId::from_bytes(*id)), decoded(json.value())));
+            }
+            Ok(Older { rows: records, ended: true })
+        })
+    }
+
+    /// Removes rows from before `before_unix_us`, at most [`limits::LEDGER_PRUNE_ROWS`], and charges from before
+    /// its month. Returns how many rows left.
+    pub(super) fn prune(&self, before_unix_us: u64) -> Result<usize, LedgerError> {
+        let first_kept = Month::containing(before_unix_us / 1_000_000);
+        self.transact(|transaction| {
+            let mut history = History::open(transaction)?;
+            let mut removed = 0;
+            while removed < limits::LEDGER_PRUNE_ROWS && history.remove_oldest(before_unix_us)? {
                 removed += 1;
             }
             let mut charges = transaction.open_table(CHARGES)?;
@@ -375,45 +303,73 @@ fn aside(path: &Path, unix_seconds: u64) -> PathBuf {
     name.into()
 }
 
-fn insert(
-    requests: &mut Table<'_, &'static [u8; RequestId::BYTES], Row<'static>>,
-    record: &Record,
-) -> Result<(), StorageError> {
-    let Counts { entries, bytes, shared } = record.counts;
-    let completed = record.status == Status::Completed;
-    let row: Row<'_> =
-        (&record.account, &record.url, &record.target, record.at_unix_ms, completed, entries, bytes, shared);
-    requests.insert(record.id.as_bytes(), row)?;
-    Ok(())
+/// A key of the history with a life of its own, for ranges.
+type HistoryRange<'key> = (u64, &'key [u8; RequestId::BYTES]);
+
+/// The two tables of the history, in a transaction that writes. They always have the same ids.
+struct History<'transaction> {
+    rows: Table<'transaction, HistoryKey, &'static [u8]>,
+    ids: Table<'transaction, Id, u64>,
+}
+
+impl<'transaction> History<'transaction> {
+    fn open(transaction: &'transaction WriteTransaction) -> Result<History<'transaction>, LedgerError> {
+        Ok(History { rows: transaction.open_table(HISTORY)?, ids: transaction.open_table(IDS)? })
+    }
+
+    fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
+        self.ids.insert(record.id.as_bytes(), record.created_at_us)?;
+        self.rows.insert((record.created_at_us, record.id.as_bytes()), encoded(record).as_slice())?;
+        Ok(())
+    }
+
+    /// Whether there was one from before `before_unix_us`.
+    fn remove_oldest(&mut self, before_unix_us: u64) -> Result<bool, LedgerError> {
+        let oldest = self.rows.first()?.map(|(key, _)| {
+            let (at_us, id) = key.value();
+            (at_us, *id)
+        });
+        let Some((at_us, id)) = oldest.filter(|(at_us, _)| *at_us < before_unix_us) else { return Ok(false) };
+        self.rows.remove((at_us, &id))?;
+        if self.ids.remove(&id)?.is_none() {
+            return Err(redb::Error::Corrupted("a row of the history has no id".into()).into());
+        }
+        Ok(true)
+    }
 }
 
 fn find(
-    requests: &impl ReadableTable<&'static [u8; RequestId::BYTES], Row<'static>>,
+    ids: &impl ReadableTable<Id, u64>,
+    rows: &impl ReadableTable<HistoryKey, &'static [u8]>,
     id: RequestId,
 ) -> Result<Option<Record>, LedgerError> {
-    let row = requests.get(id.as_bytes())?;
-    Ok(row.map(|row| {
-        let (account, url, target, at_unix_ms, completed, entries, bytes, shared) = row.value();
-        Record {
-            id,
-            account: account.into(),
-            url: url.into(),
-            target: target.into(),
-            at_unix_ms,
-            status: if completed { Status::Completed } else { Status::Pending },
-            counts: Counts { entries, bytes, shared },
-        }
-    }))
+    let Some(at_us) = ids.get(id.as_bytes())? else { return Ok(None) };
+    let Some(json) = rows.get((at_us.value(), id.as_bytes()))? else {
+        return Err(redb::Error::Corrupted("an id has no row in the history".into()).into());
+    };
+    Ok(decoded(json.value()))
 }
 
-/// The error and what caused it, in one line.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
+/// Makes the table the map.
+fn replace<T: Serialize>(
+    table: &mut Table<'_, &'static str, &'static [u8]>,
+    map: &std::collections::BTreeMap<Box<str>, T>,
+) -> Result<(), LedgerError> {
+    table.retain(|name, _| map.contains_key(name))?;
+    for (name, value) in map {
+        table.insert(name.as_ref(), encoded(value).as_slice())?;
     }
-    line
+    Ok(())
+}
+
+fn encoded(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records are structs of texts and numbers, with texts as keys")
+}
+
+/// Nothing where the JSON is none of ours. redb's checks have passed, so it is one row that went wrong: the rest is
+/// not given up for it.
+fn decoded<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    serde_json::from_slice(json)
+        .inspect_err(|error| tracing::error!(%error, "ledger: a row can't be read and is passed over"))
+        .ok()
 }

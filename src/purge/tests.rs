@@ -1,5 +1,12 @@
 //! Claims of the purger and its ledger, with a scripted cache and a scripted disk.
 
+mod changes;
+mod dry_runs;
+mod history;
+mod migration;
+mod requests;
+mod warming;
+
 use std::future::Future;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,6 +16,7 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::*;
+use crate::cache::{Removed, Survey, Swept};
 use crate::config::{Authority, Origin, PrivateKey, UrlEndpoint, Urls};
 
 /// Any second of February 2024.
@@ -33,24 +41,60 @@ pub(crate) fn account(id: &str, purges_per_month: Option<u64>) -> Account {
 
 /// A cache that keeps the fences until a test ends their sweeps.
 #[derive(Clone, Default)]
-pub(crate) struct Fences(Arc<Mutex<Vec<(String, OnSwept)>>>);
+pub(crate) struct Fences(Arc<Mutex<Raised>>);
+
+#[derive(Default)]
+struct Raised {
+    /// Each with how many of the hottest it is to be told.
+    fences: Vec<(usize, OnSwept)>,
+    /// How long it takes to raise one.
+    takes: Option<(Clock, Duration)>,
+}
 
 impl Fences {
     fn publish(&self) -> Publish {
         let fences = self.clone();
-        Box::new(move |target, mode, on_swept| {
-            fences.0.lock().push((described(target, mode), on_swept));
+        Box::new(move |_, _, hottest_max, on_swept| {
+            let mut raised = fences.0.lock();
+            raised.fences.push((hottest_max, on_swept));
+            if let Some((clock, time)) = &raised.takes {
+                clock.advance(*time);
+            }
         })
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0.lock().len()
+        self.0.lock().fences.len()
+    }
+
+    /// From now on the clock moves while a fence is raised.
+    fn each_takes(&self, clock: &Clock, time: Duration) {
+        self.0.lock().takes = Some((clock.clone(), time));
     }
 
     /// Ends the sweep of the oldest fence.
     pub(crate) fn end_sweep(&self, entries: u64, bytes: u64, shared: bool) {
-        let (_, on_swept) = self.0.lock().remove(0);
-        on_swept(Swept { entries, bytes, shared });
+        self.end_sweep_of(0, entries, bytes, shared);
+    }
+
+    /// Ends the sweep of the fence that is this one in their order.
+    fn end_sweep_of(&self, place: usize, entries: u64, bytes: u64, shared: bool) {
+        self.end(place, Removed { swept: Swept { entries, bytes, shared }, hottest: Vec::new() });
+    }
+
+    fn end(&self, place: usize, removed: Removed) {
+        let (_, on_swept) = self.0.lock().fences.remove(place);
+        on_swept(removed);
+    }
+
+    /// How many of the hottest each of them is to be told.
+    fn hottest_wanted(&self) -> Vec<usize> {
+        self.0.lock().fences.iter().map(|(hottest_max, _)| *hottest_max).collect()
+    }
+
+    /// Of processes that have ended nobody hears.
+    fn forget(&self) {
+        self.0.lock().fences.clear();
     }
 }
 
@@ -61,10 +105,24 @@ pub(crate) fn purger_in_memory(accounts: &[Account], fences: &Fences, clock: &Cl
 
 /// The same on a disk that takes no writes, after one purge made that known.
 pub(crate) async fn degraded_purger(accounts: &[Account], fences: &Fences, clock: &Clock) -> Purger {
+    forgetful_purger(accounts, fences, clock, 1, 1).await
+}
+
+/// The same after so many purges, of which it keeps this many rows.
+pub(crate) async fn forgetful_purger(
+    accounts: &[Account],
+    fences: &Fences,
+    clock: &Clock,
+    purges: usize,
+    rows_max: usize,
+) -> Purger {
     let disk = Disk::default();
-    let purger = purger(accounts, fences, clock, Medium::Disk(disk.clone()), Bounds::default()).unwrap();
+    let bounds = Bounds { rows_max, ..Bounds::default() };
+    let purger = purger(accounts, fences, clock, Medium::Disk(disk.clone()), bounds).unwrap();
     disk.refuse(ErrorKind::StorageFull);
-    purger.submit(0, &[Wish::url(URL)], Attempt::First).await.unwrap();
+    for _ in 0..purges {
+        submit_one(&purger, URL).await;
+    }
     assert_eq!(purger.health(), Health::Degraded(Trouble::DiskFull));
     purger
 }
@@ -76,8 +134,20 @@ fn purger(
     medium: Medium,
     bounds: Bounds,
 ) -> Result<Purger, LedgerError> {
+    let nothing: Surveyor = Box::new(|_, _, _| Survey { complete: true, ..Survey::default() });
+    purger_with(accounts, fences, nothing, clock, medium, bounds)
+}
+
+fn purger_with(
+    accounts: &[Account],
+    fences: &Fences,
+    survey: Surveyor,
+    clock: &Clock,
+    medium: Medium,
+    bounds: Bounds,
+) -> Result<Purger, LedgerError> {
     let endpoints = Arc::new(Endpoints::new(accounts));
-    Purger::with(accounts, endpoints, fences.publish(), clock.clone(), |clock| {
+    Purger::with(accounts, endpoints, fences.publish(), survey, clock.clone(), |clock| {
         Ledger::open(medium, Duration::from_secs(90 * 86_400), bounds, clock)
     })
 }
@@ -99,12 +169,21 @@ fn in_memory(fences: &Fences, limit: Option<u64>) -> (Purger, Clock) {
     (purger_in_memory(&[account("demo", limit), account("other", limit)], fences, &clock), clock)
 }
 
-fn wishes<'a>(urls: &[&'a str]) -> Vec<Wish<'a>> {
-    urls.iter().map(|url| Wish::url(url)).collect()
+fn wishes(urls: &[&str]) -> Vec<Wish> {
+    urls.iter().map(|url| Wish::url(*url)).collect()
+}
+
+fn by(key: &str) -> By {
+    By { key: key.into(), door: Door::Api }
+}
+
+/// What the account 0 submits for the first time.
+fn submission<'a>(wishes: &'a [Wish]) -> Submission<'a> {
+    Submission { account: 0, wishes, attempt: Attempt::First, by: by("cms"), note: None, warm: None }
 }
 
 async fn submit_one(purger: &Purger, url: &str) -> RequestId {
-    purger.submit(0, &[Wish::url(url)], Attempt::First).await.unwrap().ids[0]
+    purger.submit(submission(&[Wish::url(url)])).await.unwrap().id
 }
 
 /// Waits until the search for old rows that a start begins with is over: it comes before a second call is handled.
@@ -145,17 +224,14 @@ async fn one_refused_url_refuses_all_and_charges_nothing() {
     let fences = Fences::default();
     let (purger, _) = in_memory(&fences, None);
     let urls = [URL, "http://elsewhere.test/x.jpg", URL, "http://127.0.0.1:8080/demo/images*"];
-    let Err(PurgeError::Refused(refused)) = purger.submit(0, &wishes(&urls), Attempt::First).await else {
+    let Err(PurgeError::Refused(refused)) = purger.submit(submission(&wishes(&urls))).await else {
         panic!("two of the URLs can't be purged")
     };
     assert_eq!(refused.iter().map(|refused| refused.index).collect::<Vec<_>>(), [1, 3]);
     assert_eq!((fences.count(), purger.allowance(0).used), (0, 0));
-    assert!(matches!(purger.submit(0, &[], Attempt::First).await, Err(PurgeError::NoUrls)));
-    let too_many = vec![URL; limits::PURGE_URLS_MAX + 1];
-    assert!(matches!(
-        purger.submit(0, &wishes(&too_many), Attempt::First).await,
-        Err(PurgeError::TooManyUrls)
-    ));
+    assert!(matches!(purger.submit(submission(&[])).await, Err(PurgeError::NoTargets)));
+    let too_many = vec![URL; limits::PURGE_TARGETS_MAX + 1];
+    assert!(matches!(purger.submit(submission(&wishes(&too_many))).await, Err(PurgeError::TooManyTargets)));
 }
 
 #[tokio::test]
@@ -163,9 +239,8 @@ async fn the_allowance_ends_with_its_last_purge_and_begins_anew_with_the_month()
     let fences = Fences::default();
     let (purger, clock) = in_memory(&fences, Some(3));
     let two = ["http://127.0.0.1:8080/demo/a/b/1*", "http://127.0.0.1:8080/demo/a/b/2.jpg"];
-    assert_eq!(purger.submit(0, &wishes(&two), Attempt::First).await.unwrap().ids.len(), 2);
-    let Err(PurgeError::AllowanceUsedUp(allowance)) = purger.submit(0, &wishes(&two), Attempt::First).await
-    else {
+    assert!(purger.submit(submission(&wishes(&two))).await.is_ok());
+    let Err(PurgeError::AllowanceUsedUp(allowance)) = purger.submit(submission(&wishes(&two))).await else {
         panic!("one purge is left, and two were wanted")
     };
     assert_eq!((allowance.limit, allowance.used), (Some(3), 2));
@@ -175,7 +250,7 @@ async fn the_allowance_ends_with_its_last_purge_and_begins_anew_with_the_month()
     assert_eq!(purger.allowance(1).used, 0);
     clock.advance(Duration::from_secs(FIRST_OF_MARCH_2024 - FEBRUARY_2024));
     assert_eq!(purger.allowance(0).used, 0);
-    assert_eq!(purger.submit(0, &wishes(&two), Attempt::First).await.unwrap().ids.len(), 2);
+    assert!(purger.submit(submission(&wishes(&two))).await.is_ok());
 }
 
 #[tokio::test]
@@ -184,8 +259,8 @@ async fn a_purge_repeated_before_its_answer_shares_id_and_charge_and_raises_its_
     let purger = on_disk(&disk, &fences);
     disk.stop();
     let urls = [Wish::url(URL)];
-    let mut first = pin!(purger.submit(0, &urls, Attempt::First));
-    let mut second = pin!(purger.submit(0, &urls, Attempt::First));
+    let mut first = pin!(purger.submit(submission(&urls)));
+    let mut second = pin!(purger.submit(submission(&urls)));
     assert!(!poll_once(first.as_mut()) && !poll_once(second.as_mut()));
     assert_eq!(fences.count(), 2);
     disk.go_on();
@@ -194,12 +269,12 @@ async fn a_purge_repeated_before_its_answer_shares_id_and_charge_and_raises_its_
     assert_eq!(purger.allowance(0).used, 1);
     fences.end_sweep(2, 20, false);
     assert_eq!(
-        purger.status(0, first.ids[0]).await,
+        purger.status(0, first.id).await,
         Progress::Known(Status::Pending, Counts { entries: 2, bytes: 20, shared: false })
     );
     fences.end_sweep(1, 10, false);
     assert_eq!(
-        purger.status(0, first.ids[0]).await,
+        purger.status(0, first.id).await,
         Progress::Known(Status::Completed, Counts { entries: 3, bytes: 30, shared: false })
     );
 }
@@ -211,7 +286,9 @@ async fn a_marked_retry_shares_id_and_charge_for_a_minute() {
     let first = submit_one(&purger, URL).await;
     fences.end_sweep(1, 1, false);
     let retry = async |account| {
-        purger.submit(account, &[Wish::url(URL)], Attempt::Retry).await.map(|accepted| accepted.ids[0])
+        let wishes = [Wish::url(URL)];
+        let retry = Submission { account, attempt: Attempt::Retry, ..submission(&wishes) };
+        purger.submit(retry).await.map(|accepted| accepted.id)
     };
     assert_eq!(retry(0).await.unwrap(), first);
     assert_eq!(fences.count(), 1, "the fence is raised again");
@@ -237,7 +314,7 @@ async fn a_client_that_goes_away_leaves_a_whole_purge() {
     disk.stop();
     {
         let urls = [Wish::url(URL)];
-        let mut left = pin!(purger.submit(0, &urls, Attempt::First));
+        let mut left = pin!(purger.submit(submission(&urls)));
         assert!(!poll_once(left.as_mut()));
     }
     assert_eq!(fences.count(), 1);
@@ -320,7 +397,7 @@ async fn a_file_is_made_and_read_again_by_the_next_process_alone() {
     assert_eq!(on_file(&copy).unwrap().allowance(0).used, 1);
 
     first.close();
-    assert!(matches!(first.submit(0, &[Wish::url(URL)], Attempt::First).await, Err(PurgeError::Unavailable)));
+    assert!(matches!(first.submit(submission(&[Wish::url(URL)])).await, Err(PurgeError::Unavailable)));
     assert_eq!(first.status(0, id).await, Progress::Unreadable);
     let second = on_file(&path).unwrap();
     assert_eq!(second.allowance(0).used, 1);
@@ -393,13 +470,13 @@ async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
         let database = redb::Database::create(&path).unwrap();
         let transaction = database.begin_write().unwrap();
         let meta: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
-        transaction.open_table(meta).unwrap().insert("schema", 2).unwrap();
+        transaction.open_table(meta).unwrap().insert("schema", 3).unwrap();
         transaction.commit().unwrap();
     }
     let Err(error) = on_file(&path) else { panic!("the file is newer") };
-    assert!(matches!(error, LedgerError::Newer { found: 2 }), "{error:?}");
+    assert!(matches!(error, LedgerError::Newer { found: 3 }), "{error:?}");
     let Err(error) = on_file(&path) else { panic!("the file is still newer") };
-    assert!(matches!(error, LedgerError::Newer { found: 2 }), "{error:?}");
+    assert!(matches!(error, LedgerError::Newer { found: 3 }), "{error:?}");
 }
 
 #[test]
@@ -480,7 +557,9 @@ async fn a_commit_that_fails_half_way_is_repeated_and_charged_once() {
 
 #[tokio::test]
 async fn beyond_its_bounds_a_failing_disk_costs_history_and_never_a_charge() {
-    for bounds in [QUICK, Bounds { rows_max: 1000, bytes_max: 10 * (4 + URL.len() + KEY.len()), ..QUICK }] {
+    for bounds in
+        [QUICK, Bounds { rows_max: 1000, bytes_max: 10 * ("democms".len() + URL.len() + KEY.len()), ..QUICK }]
+    {
         let (disk, fences) = (Disk::default(), Fences::default());
         let purger = quick_on_disk(&disk, &fences, bounds);
         disk.refuse(ErrorKind::StorageFull);
@@ -511,7 +590,8 @@ async fn a_ledger_that_was_emptied_while_its_disk_failed_gets_every_charge_again
     }
     disk.refuse(ErrorKind::StorageFull);
     // Another account's purge: the three charges are not among what waits.
-    purger.submit(1, &[Wish::url("http://127.0.0.1:8080/other/a.jpg")], Attempt::First).await.unwrap();
+    let wishes = [Wish::url("http://127.0.0.1:8080/other/a.jpg")];
+    purger.submit(Submission { account: 1, ..submission(&wishes) }).await.unwrap();
     disk.wipe();
     disk.work_again();
     wait_until_durable(&purger).await;
@@ -594,6 +674,6 @@ async fn rows_older_than_what_is_kept_leave_at_the_next_start_and_charges_with_t
     second.close();
     let third = start(FEBRUARY_2024 + 92 * 86_400);
     assert_eq!(third.allowance(0).used, 1);
-    fences.0.lock().clear();
+    fences.forget();
     assert!(matches!(third.status(0, new).await, Progress::Known(Status::Completed, _)));
 }

@@ -82,30 +82,38 @@ impl CacheStatus {
     }
 }
 
-impl fmt::Display for CacheStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Freshet")?;
+impl CacheStatus {
+    /// Writes the value. A hit's costs no formatter.
+    pub fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        out.write_str("Freshet")?;
         match self.outcome {
-            Outcome::Hit => f.write_str("; hit")?,
+            Outcome::Hit => out.write_str("; hit")?,
             Outcome::Forwarded { reason, status, stored, collapsed } => {
-                write!(f, "; fwd={}", reason.as_str())?;
+                write!(out, "; fwd={}", reason.as_str())?;
                 if let Some(status) = status {
-                    write!(f, "; fwd-status={}", status.as_str())?;
+                    write!(out, "; fwd-status={}", status.as_str())?;
                 }
-                f.write_str(if stored { "; stored" } else { "" })?;
-                f.write_str(if collapsed { "; collapsed" } else { "" })?;
+                out.write_str(if stored { "; stored" } else { "" })?;
+                out.write_str(if collapsed { "; collapsed" } else { "" })?;
             }
             Outcome::Own => {}
         }
         if let Some(ttl) = self.ttl {
             // Nothing is told apart beyond 2^31 seconds, far inside what a Structured Field can hold.
-            write!(f, "; ttl={}", ttl.clamp(-(1 << 31), 1 << 31))?;
+            out.write_str("; ttl=")?;
+            out.write_str(itoa::Buffer::new().format(ttl.clamp(-(1 << 31), 1 << 31)))?;
         }
         if let Some(detail) = self.detail {
             assert!(super::list::is_token(detail.as_bytes()), "a detail is a token");
-            write!(f, "; detail={detail}")?;
+            write!(out, "; detail={detail}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
     }
 }
 

@@ -13,6 +13,9 @@ use super::cache_control::ResponseDirectives;
 use super::policy::{Forwarding, Policy, SetCookie};
 use super::{accept, date, hints, list};
 
+/// The field that names a request.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Fields of one connection alone. Fields whose names start with `proxy-` are others.
 const HOP_BY_HOP: [&str; 7] =
     ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"];

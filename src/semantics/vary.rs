@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::list;
 use super::policy::Policy;
@@ -63,6 +63,15 @@ impl Selection {
     /// Whether a response with this selection answers `request`.
     pub fn matches(&self, request: &HeaderMap) -> bool {
         self.0.iter().all(|field| field.matches(request))
+    }
+
+    /// The fields of a request that it matches, and nothing else.
+    pub fn fields(&self) -> HeaderMap {
+        let named = self.0.iter().filter_map(|field| {
+            // Made of a request's own value, less blanks, case or order: it can be sent again.
+            Some((field.name.clone(), HeaderValue::from_bytes(field.value.as_ref()?).ok()?))
+        });
+        named.collect()
     }
 
     /// Bytes on the heap, for the weight of an entry.
@@ -195,7 +204,6 @@ fn preference(member: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

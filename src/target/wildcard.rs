@@ -35,14 +35,13 @@ pub(super) fn split(url: &str) -> Result<Option<&str>, Refusal> {
 /// either end.
 pub(super) fn judge(path: &str) -> Result<(), Refusal> {
     let segments: Vec<Cow<'_, str>> = path.split('/').map(decoded).collect();
-    let is_level = |segment: &&Cow<'_, str>| !segment.is_empty() && !segment.starts_with(TRANSFORMATION);
-    let levels: Vec<&Cow<'_, str>> = segments.iter().filter(is_level).collect();
-    if let Some((folder, _)) = FOLDERS.iter().find(|(_, folder)| levels.iter().eq(folder)) {
+    let levels: Vec<Cow<'_, str>> = segments.iter().filter(|segment| is_level(segment)).cloned().collect();
+    if let Some(folder) = folder_of(&levels) {
         return Err(Refusal::WildcardFolder { folder });
     }
     let slashes = levels.len().saturating_sub(1);
     let characters = levels.iter().map(|level| level.chars().count()).sum::<usize>() + slashes;
-    let last = segments.last().filter(is_level);
+    let last = segments.last().filter(|segment| is_level(segment));
     if levels.len() >= LEVELS_MIN
         || characters >= CHARACTERS_MIN
         || last.is_some_and(|name| is_file_name(name))
@@ -50,6 +49,16 @@ pub(super) fn judge(path: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::WildcardWide { path: path.into(), levels: levels.len(), characters })
+}
+
+/// Whether a decoded segment counts as a level.
+pub(super) fn is_level(segment: &str) -> bool {
+    !segment.is_empty() && !segment.starts_with(TRANSFORMATION)
+}
+
+/// The folder that no wildcard names as a whole, where these are its levels.
+pub(super) fn folder_of(levels: &[Cow<'_, str>]) -> Option<&'static str> {
+    FOLDERS.iter().find(|(_, folder)| levels.iter().eq(folder)).map(|(name, _)| *name)
 }
 
 /// Whether `name` ends in an extension: a dot after at least one character, then letters and digits, at least

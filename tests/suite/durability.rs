@@ -1,9 +1,10 @@
 //! The real binary, killed: no acknowledged charge is lost and none is invented.
 
-use std::io::Write;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +12,10 @@ use freshet::cache::Cache;
 use freshet::clock::Clock;
 use freshet::config::{self, Config};
 use freshet::key::Endpoints;
-use freshet::purge::{Progress, Purger, RequestId};
+use freshet::purge::{
+    AllowanceChange, Attempt, By, Change, Door, Filter, Progress, Purger, Record, RequestId, StoredKey,
+    Submission, Warm, Wish,
+};
 
 use crate::support::KEY;
 use crate::support::binary::Binary;
@@ -99,6 +103,119 @@ fn purge_one(admin: SocketAddr, urls: &AtomicUsize, sent: &AtomicUsize) -> Optio
     assert_eq!(answer.status, 201, "{answer:?}");
     let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     Some(body["requestId"].as_str().unwrap().to_owned())
+}
+
+/// Names the config to the child below.
+const CHILDS_CONFIG: &str = "FRESHET_TEST_CHILDS_CONFIG";
+const CHANGES_ROUNDS: usize = 15;
+
+/// A process of its own for the test after it, and nothing in a run of all tests: it purges several targets at once,
+/// changes the allowance, adds and removes keys, and says what was acknowledged, until it is killed.
+#[test]
+fn child_that_makes_changes_until_it_is_killed() {
+    let Some(config) = std::env::var_os(CHILDS_CONFIG) else { return };
+    let purger = open_ledger(Path::new(&config));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let by = || By { key: "child".into(), door: Door::Api };
+    for n in 0_u64.. {
+        let said = runtime.block_on(async {
+            match n % 4 {
+                0 | 2 => {
+                    let wishes: Vec<_> =
+                        (0..1 + n % 7).map(|m| Wish::url(format!("http://img.test/{n}/{m}.jpg"))).collect();
+                    let (wishes, warm) = (&wishes[..], Some(Warm::default()));
+                    let (account, attempt, note) = (0, Attempt::First, Some(format!("no {n}").into()));
+                    let purge = Submission { account, wishes, attempt, by: by(), note, warm };
+                    purger.submit(purge).await.unwrap().id
+                }
+                1 => {
+                    let change = AllowanceChange { limit: Some(Some(1_000_000 + n)), reset: false };
+                    purger.change_allowance(0, change, by(), None).await.unwrap().id
+                }
+                _ => match purger.stored_keys().pop() {
+                    Some(key) if n % 8 == 3 => purger.remove_key(&key.id, by(), None).await.unwrap().id,
+                    _ => {
+                        let id: Box<str> = RequestId::random().unwrap().to_string().into();
+                        let (name, value) = (id.clone(), serde_json::json!({ "hash": n }));
+                        let key = StoredKey { id, name, account: None, value };
+                        purger.add_key(key, by(), None).await.unwrap().id
+                    }
+                },
+            }
+        });
+        writeln!(std::io::stdout(), "acknowledged {said}").unwrap();
+    }
+}
+
+/// The whole history, page by page, newest first.
+async fn history(purger: &Purger) -> Vec<Record> {
+    let (mut records, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = purger.list(Filter { limit: 100, cursor, ..Filter::default() }).await.unwrap();
+        records.extend(page.records);
+        cursor = page.next;
+        if cursor.is_none() {
+            return records;
+        }
+    }
+}
+
+#[test]
+fn kill_at_any_moment_leaves_each_change_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_config(folder.path());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut acknowledged = Vec::new();
+    for round in 0..CHANGES_ROUNDS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "durability::child_that_makes_changes_until_it_is_killed", "--nocapture"])
+            .env(CHILDS_CONFIG, &config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut enough = 3 + round * 11 % 29;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            // Among what a test's harness says.
+            let line = line.unwrap();
+            let Some(id) = line.split_once("acknowledged ").and_then(|(_, id)| RequestId::parse(id)) else {
+                continue;
+            };
+            acknowledged.push(id);
+            enough = enough.saturating_sub(1);
+            if enough == 0 {
+                child.kill().unwrap(); // What it has said is still read to the end.
+            }
+        }
+        child.wait().unwrap();
+
+        let purger = open_ledger(&config);
+        let records = runtime.block_on(history(&purger));
+        let ids: BTreeSet<RequestId> = records.iter().map(|record| record.id).collect();
+        assert_eq!(ids.len(), records.len(), "round {round}: no row comes twice");
+        assert!(acknowledged.iter().all(|id| ids.contains(id)), "round {round}: an acknowledged row is lost");
+        assert!(records.len() <= acknowledged.len() + 1 + round, "round {round}: one a process is under way");
+        // What counts is what the rows say, all of them and nothing else.
+        let charged: usize = records.iter().filter_map(Record::purge).map(|purge| purge.targets.len()).sum();
+        assert_eq!(purger.allowance(0).used, charged as u64, "round {round}");
+        let limit = records.iter().find_map(|record| match &record.change {
+            Change::Allowance(change) => change.split_once(" → ").and_then(|(_, limit)| limit.parse().ok()),
+            _ => None,
+        });
+        assert_eq!(purger.allowance(0).limit, limit.or(Some(1_000_000)), "round {round}");
+        let mut keys = BTreeSet::new();
+        for record in records.iter().rev() {
+            let Change::Key(change) = &record.change else { continue };
+            match change.split_once(' ').unwrap() {
+                (name, "added") => assert!(keys.insert(name.to_owned())),
+                (name, _) => assert!(keys.remove(name)),
+            }
+        }
+        let stored: BTreeSet<_> =
+            purger.stored_keys().into_iter().map(|key| key.name.into_string()).collect();
+        assert_eq!(stored, keys, "round {round}");
+        purger.close();
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The staleness oracle: the promise, over sockets, under load.
 //!
-//! Each object of the origin has a version, and two URLs: its own, and that of a transformation, in the path or in
-//! the query. A purger raises the versions of what it is about to purge (one URL, a folder, an asset, a tag),
-//! purges, and at the acknowledgement publishes: every answer to a request for one of the URLs that it named, begun
+//! Each object of the origin has a version, and two URLs: its own, and that of a named transformation, in the path or in
+//! the query. A purger raises the versions of what it is about to purge (one URL, a prefix, a folder, an asset, a tag, a
+//! transformation, a pattern), purges, and at the acknowledgement publishes: every answer to a request for one of the URLs that it named, begun
 //! from now on, has at least this version.
 //! Readers note what is required of their object before they send, and compare it with what they get: bodies,
 //! parts, answers to HEAD, and 304s by their entity tags. The origin is slow for some objects (0, 5 and 30 ms),
@@ -43,6 +43,7 @@ const TIME_PER_READ: Duration = Duration::from_millis(8);
 
 const FOLDERS: usize = 8;
 const TAGS: usize = 5;
+const NAMES: usize = 7;
 const OBJECTS: usize = 400;
 /// Objects that most reads are of: the first ones, which lie in all folders.
 const HOT: usize = 24;
@@ -73,11 +74,11 @@ const PARTS: [(&str, usize); 4] =
 const SPELLINGS: usize = 2;
 
 fn path(object: usize, spelling: usize) -> String {
-    let folder = object % FOLDERS;
+    let (folder, name) = (object % FOLDERS, object % NAMES);
     match (spelling, object % 2) {
         (0, _) => format!("/o/folder-{folder}/{object}.jpg"),
-        (_, 0) => format!("/o/folder-{folder}/{object}.jpg?tr=w-9"),
-        (..) => format!("/o/folder-{folder}/tr:w-9/{object}.jpg"),
+        (_, 0) => format!("/o/folder-{folder}/{object}.jpg?v=1&tr=w-9%2Cn-name-{name}"),
+        (..) => format!("/o/folder-{folder}/tr:w-9:n-name-{name}/{object}.jpg"),
     }
 }
 
@@ -119,10 +120,10 @@ struct Oracle {
 }
 
 impl Oracle {
-    /// Purges a folder, a tag, an asset or one URL, as `drawn` says, and publishes what that means.
+    /// Purges a target of some kind, as `drawn` says, and publishes what that means.
     fn purge(&self, drawn: u64) {
         let (object, spelling) = (drawn as usize % HOT, drawn as usize / 1024 % SPELLINGS);
-        let (members, named): (Value, Named) = match drawn / 64 % 8 {
+        let (members, named): (Value, Named) = match drawn / 64 % 14 {
             0 => {
                 let folder = object % FOLDERS;
                 let url = format!("http://{HOST}/o/folder-{folder}/*");
@@ -133,7 +134,31 @@ impl Oracle {
                 let members = json!({ "target": "tag", "tag": format!("tag-{tag}") });
                 (members, both(|object| object % TAGS == tag))
             }
-            2..=4 => {
+            2 => {
+                let folder = object % FOLDERS;
+                let url = format!("http://{HOST}/o/tr:h-1/folder-{folder}");
+                (json!({ "target": "folder", "url": url }), both(|object| object % FOLDERS == folder))
+            }
+            3 => {
+                let name = object % NAMES;
+                let members =
+                    json!({ "target": "transformation", "transformation": format!("n-name-{name}") });
+                let mut named = both(|object| object % NAMES == name);
+                named.retain(|(_, spelling)| *spelling == 1);
+                (members, named)
+            }
+            4 => {
+                let digit = object % 10;
+                let url = format!("http://{HOST}/o/*{digit}.jpg*");
+                (json!({ "target": "pattern", "url": url }), both(|object| object % 10 == digit))
+            }
+            5 | 6 => {
+                let url = format!("http://{HOST}/o/*/{object}.jpg");
+                let mut named = both(|other| other == object);
+                named.retain(|(object, spelling)| *spelling == 0 || object % 2 == 1); // Nothing follows the name.
+                (json!({ "target": "pattern", "url": url }), named)
+            }
+            7..=9 => {
                 let url = format!("http://{HOST}{}", path(object, spelling));
                 (json!({ "target": "asset", "url": url }), both(|other| other == object))
             }

@@ -40,6 +40,46 @@ fn asset_purges_every_transformation_of_an_image_and_nothing_else() {
 }
 
 #[test]
+fn folder_transformation_and_pattern_purge_what_they_name_and_nothing_else() {
+    let origin = Origin::new(|seen| image(format!("{} {}", seen.target, seen.number)));
+    let freshet = Freshet::before(&origin);
+    let url = |path: &str| format!("http://{HOST}{path}");
+    let targets = [
+        "/p/q/a.jpg",
+        "/p/tr:n-hero,w-9/q/a.jpg",
+        "/tr:w-9/p/q/deep/b.jpg?v=2",
+        "/p/b.jpg?tr=w-9%3An-hero",
+        "/p/qq/a.jpg",
+        "/p/tr:n-heroes/a.jpg",
+    ];
+    for (members, named) in [
+        (json!({ "target": "folder", "url": url("/p/q") }), &[0, 1, 2][..]),
+        (json!({ "target": "folder", "url": url("/p/tr:h-1/q/deep/") }), &[2]),
+        (json!({ "target": "transformation", "transformation": "hero" }), &[1, 3]),
+        (json!({ "target": "transformation", "transformation": "n-heroes" }), &[5]),
+        (json!({ "target": "pattern", "url": url("/p/*/a.jpg") }), &[0, 1, 4, 5]),
+        (json!({ "target": "pattern", "url": url("/*/deep/*.jpg?v=2") }), &[]),
+        (json!({ "target": "pattern", "url": url("/p/b.jpg?tr=*") }), &[3]),
+    ] {
+        for target in targets {
+            freshet.get(target);
+            assert!(freshet.get(target).is_hit());
+        }
+        if named.is_empty() {
+            let refused = freshet.purge_by(KEY, &members);
+            assert_eq!(refused.status, 400);
+            assert!(refused.text().contains("pattern-wide"), "{}", refused.text());
+            continue;
+        }
+        freshet.purge_by_and_wait(&members);
+        for (at, target) in targets.iter().enumerate() {
+            assert_eq!(freshet.get(target).is_hit(), !named.contains(&at), "{target} {members}");
+        }
+    }
+    assert!(freshet.app().audit().is_clean());
+}
+
+#[test]
 fn tag_purges_what_its_origin_named_so_and_nothing_else() {
     let origin = Origin::new(grouped);
     let freshet = Freshet::before(&origin);

@@ -24,13 +24,15 @@ use crate::semantics::Fill;
 use crate::target::{Mode, Tags, Target};
 
 mod checker {
-    pub use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
     pub use loom::sync::{Condvar, Mutex, MutexGuard};
     pub use loom::thread::yield_now;
 }
 
 #[path = "../fence.rs"]
 mod fence;
+#[path = "../hottest.rs"]
+mod hottest;
 #[path = "../snapshot.rs"]
 mod snapshot;
 #[path = "../span.rs"]
@@ -50,6 +52,8 @@ struct Given {
     fill: Fill,
     url: Target,
     folder: Target,
+    transformation: Target,
+    pattern: Target,
 }
 
 static GIVEN: LazyLock<Given> = LazyLock::new(|| {
@@ -57,10 +61,12 @@ static GIVEN: LazyLock<Given> = LazyLock::new(|| {
     let fill = model::planned(&model::fields(0), false, &clock);
     Given {
         clock,
-        key: model::key(DEMO, "p/q/a.jpg"),
+        key: model::key(DEMO, "p/q/tr:n-hero/a.jpg"),
         fill,
-        url: model::target(DEMO, "p/q/a.jpg"),
+        url: model::target(DEMO, "p/q/tr:n-hero/a.jpg"),
         folder: model::target(DEMO, "p/q/*"),
+        transformation: model::target(DEMO, "transformation hero"),
+        pattern: model::target(DEMO, "pattern p/*/a.jpg"),
     }
 });
 
@@ -159,7 +165,7 @@ impl World {
     fn purge(&self, mode: Mode, target: &Target) {
         let version = self.version.fetch_add(1, Ordering::Relaxed) + 1;
         let told = self.told.clone();
-        let on_swept = Box::new(move |_: Swept| {
+        let on_swept = Box::new(move |_: fence::Removed| {
             told.fetch_add(1, Ordering::Relaxed);
         });
         self.purges.fetch_add(1, Ordering::Relaxed);
@@ -332,6 +338,22 @@ fn overlapping_fences_of_both_modes_hold_what_each_promises() {
             },
             |world| world.purge(Mode::Delete, &GIVEN.url),
             |world| world.purge(Mode::Stale, &GIVEN.folder),
+            |world| world.fetch(),
+        ],
+    );
+}
+
+#[test]
+fn fences_over_a_transformation_and_a_pattern_hold_what_each_promises() {
+    explore(
+        nothing,
+        &[
+            |world| {
+                world.sweep();
+                world.look_up();
+            },
+            |world| world.purge(Mode::Stale, &GIVEN.transformation),
+            |world| world.purge(Mode::Delete, &GIVEN.pattern),
             |world| world.fetch(),
         ],
     );

@@ -18,7 +18,7 @@ use crate::target::Mode;
 
 mod checker {
     pub use shuttle::rand::{Rng, thread_rng as random};
-    pub use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
     pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
     pub use shuttle::thread::yield_now;
 }
@@ -31,6 +31,8 @@ mod discipline;
 mod fence;
 #[path = "../flight.rs"]
 mod flight;
+#[path = "../hottest.rs"]
+mod hottest;
 #[path = "../index.rs"]
 mod index;
 mod map;

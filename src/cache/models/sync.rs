@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::checker;
 #[allow(unused_imports, reason = "loom needs no yield_now")]
-pub use super::checker::{AtomicU64, Ordering, yield_now};
+pub use super::checker::{AtomicU32, AtomicU64, Ordering, yield_now};
 
 #[derive(Default)]
 pub struct Mutex<T>(checker::Mutex<T>);

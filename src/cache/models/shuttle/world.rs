@@ -26,7 +26,7 @@ use crate::semantics::Fill;
 use crate::target::{AssetName, Mode, Tag, Tags, Target};
 
 /// Two transformations of one image; the first one varies, and has a tag.
-const PATHS: [&str; 2] = ["p/q/a.jpg", "p/q/tr:w-1/a.jpg"];
+const PATHS: [&str; 2] = ["p/q/a.jpg", "p/q/tr:w-1:n-hero/a.jpg"];
 const ACCEPTS: usize = 2;
 const TAG: &str = "summer";
 
@@ -54,7 +54,10 @@ pub static GIVEN: LazyLock<Given> = LazyLock::new(|| {
         Target::Url(keys[1].clone()),
         model::target(DEMO, "p/q/*"),
         Target::Asset(AssetName::of(&keys[1])),
+        model::target(DEMO, "folder p/q"),
         Target::Tag(Tag::new(keys[0].account(), TAG).unwrap()),
+        model::target(DEMO, "transformation hero"),
+        model::target(DEMO, "pattern p/*/tr:*.jpg"),
         Target::Everything,
     ];
     Given { clock, keys, tags, accepts, fills, targets }
