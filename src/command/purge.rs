@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use freshet::limits::PURGE_URLS_MAX;
+use freshet::limits::PURGE_TARGETS_MAX;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ fn purge(client: &Client, arguments: &Purge, named: &[Named]) -> Result<usize, E
     let bar = ProgressBar::new(named.len() as u64).with_style(style.expect("the template is a literal"));
     let report = Report { reader: Reader::of_output(arguments.json), bar: &bar };
     let mut failed = 0;
-    for batch in named.chunks(PURGE_URLS_MAX) {
+    for batch in named.chunks(PURGE_TARGETS_MAX) {
         failed += send(client, arguments, batch.to_vec(), &report)?;
         bar.inc(batch.len() as u64);
     }
