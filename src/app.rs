@@ -11,11 +11,13 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderValue, Response};
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -26,7 +28,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
 use crate::key::Endpoints;
-use crate::proxy::{Proxy, listener};
+use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
 use crate::purge::{LedgerError, Purger};
 use crate::telemetry::Metrics;
 use loopback::Loopback;
@@ -46,6 +48,19 @@ pub struct App {
     planes: Vec<thread::JoinHandle<()>>,
     origin: Option<(watch::Sender<bool>, thread::JoinHandle<()>)>,
     sweeper: thread::JoinHandle<()>,
+}
+
+/// Where the data plane leaves what it doesn't know: keys and purges.
+struct Door(Arc<Admin>);
+
+impl PurgeDoor for Door {
+    fn purge(&self, call: PurgeCall) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> {
+        let admin = self.0.clone();
+        Box::pin(async move {
+            let PurgeCall { url, account, fields, peer } = call;
+            admin.purge_by_method(url, account, &fields, peer).await
+        })
+    }
 }
 
 /// Why a server could not be started. Nothing is left running.
@@ -137,7 +152,20 @@ impl App {
             metrics.clone(),
             &instance,
         );
-        let admin = Admin::new(&config.admin, &config.accounts, purger.clone(), cache.clone(), clock);
+        let (accounts, keys) = (&config.accounts, &config.keys);
+        let admin = Admin::new(
+            &config.admin,
+            accounts,
+            keys,
+            endpoints.clone(),
+            purger.clone(),
+            cache.clone(),
+            clock,
+        );
+        let admin = Arc::new(admin);
+        if config.proxy.purge_method {
+            proxy.open_purge_door(Arc::new(Door(admin.clone())));
+        }
 
         let sweeper = cache.start_sweeper().map_err(StartError::System)?;
         let (stop, stopped) = watch::channel(false);

@@ -75,6 +75,10 @@ pub const RANGES_MAX: usize = 16;
 pub const SHAPES_MAX: usize = 1024;
 /// Bytes of a thread's block for the values of its answers' fields; it grows with a response that has more.
 pub const ANSWER_BLOCK_BYTES: usize = 4 * 1024;
+/// Values that shapes may hold for all responses that have them; kept as long as the process lives.
+pub const SHARED_VALUES_MAX: usize = 1024;
+/// Longest of them, in bytes.
+pub const SHARED_VALUE_BYTES_MAX: usize = 256;
 /// Live fences; beyond it two neighbours of an account are folded into a wider one.
 pub const FENCES_MAX: usize = 100;
 /// Fences remembered after they have retired, for audits of the store.
@@ -100,6 +104,12 @@ pub const ACCOUNT_ID_BYTES_MAX: usize = 64;
 pub const ACCOUNTS_MAX: usize = 10_000;
 /// Shortest private key in bits where a listener is not on loopback.
 pub const PRIVATE_KEY_BITS_MIN: usize = 128;
+/// Keys with scopes of their own in a config.
+pub const KEYS_MAX: usize = 1000;
+/// Longest name of a key, in bytes.
+pub const KEY_NAME_BYTES_MAX: usize = 64;
+/// URLs that one key may be bound to.
+pub const KEY_URLS_MAX: usize = 32;
 
 /// Connections that the admin listener holds at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 256;
@@ -121,6 +131,18 @@ pub const AUTH_FAILURES_MAX: u32 = 10;
 pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 /// Client addresses whose wrong private keys are counted at once.
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
+/// How long an invalidation event may wait for the sweep that removes; it is answered 202 then.
+pub const INVALIDATION_TIME: Duration = Duration::from_secs(20);
+/// Longest pause between two looks at that sweep.
+pub const INVALIDATION_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Sessions of browsers at once; one more ends the one that has been idle for longest.
+pub const SESSIONS_MAX: usize = 4096;
+/// Of them, those that were begun with one key.
+pub const SESSIONS_OF_KEY_MAX: usize = 64;
+/// How long a session may be idle.
+pub const SESSION_IDLE_TIME: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long a session may last, used or not.
+pub const SESSION_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Targets of one purge request.
 pub const PURGE_TARGETS_MAX: usize = 100;
 /// URLs that a dry run names.
@@ -213,6 +235,10 @@ const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
 const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
+const _: () =
+    assert!(ADMIN_BODY_TIME.as_secs() + INVALIDATION_TIME.as_secs() <= ADMIN_REQUEST_TIME.as_secs());
+const _: () = assert!(SESSIONS_OF_KEY_MAX < SESSIONS_MAX);
+const _: () = assert!(SESSION_IDLE_TIME.as_secs() < SESSION_TIME.as_secs());
 const _: () = assert!(TARGET_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
 const _: () = assert!(2 * KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(DEMO_AREA_PIXELS_MAX <= DEMO_SOURCE_AREA_PIXELS_MAX);

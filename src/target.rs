@@ -3,8 +3,9 @@
 //! A URL names itself; a `*` as its last character makes it a plain prefix, with no segment boundary, which
 //! `wildcard.rs` may refuse as too wide; in a pattern every `*` is a wildcard, which `pattern.rs` judges. `%2A` is a
 //! character like others. `tag.rs` has the names that origins give their responses, `transformation.rs` those that
-//! transformations have. No locks; O(length).
+//! transformations have, `tree.rs` what lies below a URL by whole segments, `bound.rs` folders that a purge may have to lie in. No locks; O(length).
 
+mod bound;
 #[cfg(test)]
 mod cover_tests;
 mod pattern;
@@ -13,13 +14,16 @@ mod tag;
 #[cfg(test)]
 mod tests;
 mod transformation;
+mod tree;
 #[cfg(test)]
 mod wide_tests;
 mod wildcard;
 
+pub use bound::Bound;
 pub use refusal::Refusal;
 pub use tag::{Tag, TagError, Tags};
 pub use transformation::{Transformation, TransformationError};
+pub use tree::TreeName;
 
 use std::fmt;
 
@@ -43,6 +47,8 @@ pub enum Target {
     Transformation(Transformation),
     /// Every URL whose canonical text the pattern stands for.
     Pattern(KeyPattern),
+    /// A URL, and all that lies below it by whole segments.
+    Tree(TreeName),
     /// All that the accounts have which have an endpoint on one host. Aliases share their keys, so what is
     /// reached by another host too is purged as well.
     Host(HostAccounts),
@@ -187,6 +193,15 @@ impl Target {
         Ok(Target::Pattern(parsed))
     }
 
+    /// The URL and all that lies below it, of the account with the index `account`; a `*` is a character like others.
+    pub fn parse_tree(url: &str, account: usize, endpoints: &Endpoints) -> Result<Target, Refusal> {
+        if url.is_empty() {
+            return Err(Refusal::UrlMissing);
+        }
+        let tree = TreeName::parse(url, endpoints).and_then(|(owner, tree)| owned_by(account, owner, tree));
+        tree.map_err(|error| refusal(error, account, endpoints))?.judge().map(Target::Tree)
+    }
+
     /// All of the accounts that have an endpoint on `host`; nothing where no account has.
     pub fn host(host: &Authority, endpoints: &Endpoints) -> Option<Target> {
         let ids = endpoints.accounts_on(host);
@@ -203,6 +218,7 @@ impl Target {
             Target::Tag(tag) => tags.contains(tag),
             Target::Transformation(transformation) => transformation.covers(key),
             Target::Pattern(pattern) => pattern.covers(key),
+            Target::Tree(tree) => tree.covers(key),
             Target::Host(accounts) => accounts.0.iter().any(|id| **id == *key.account()),
             Target::Everything => true,
         }
@@ -219,6 +235,7 @@ impl Target {
             | Target::Tag(_)
             | Target::Transformation(_)
             | Target::Pattern(_)
+            | Target::Tree(_)
             | Target::Host(_)
             | Target::Everything => None,
         }
@@ -236,6 +253,7 @@ impl fmt::Display for Target {
             Target::Tag(tag) => write!(f, "tag {}", tag.as_str()),
             Target::Transformation(transformation) => write!(f, "transformation {}", transformation.as_str()),
             Target::Pattern(pattern) => write!(f, "pattern {}", pattern.as_str()),
+            Target::Tree(tree) => write!(f, "tree {}", tree.as_str()),
             Target::Host(accounts) => write!(f, "accounts {}", accounts.0.join(" ")),
             Target::Everything => f.write_str("everything"),
         }

@@ -18,8 +18,9 @@ use serde_json::Value;
 
 use super::routes::{Connection, STATUS_PATH};
 use super::{Admin, AdminError, add_number, reply};
+use crate::config::Scope;
 use crate::limits;
-use crate::purge::{Attempt, By, Door, Health, Named, Progress, RequestId, Status, Submission, Wish};
+use crate::purge::{Attempt, Door, Health, Named, Progress, RequestId, Status, Wish};
 use crate::target::Mode;
 
 /// `POST /v1/files/purge`
@@ -33,14 +34,15 @@ pub(super) async fn purge(
         #[serde(rename = "requestId")]
         request_id: String,
     }
-    let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let principal = admin.principal(&req, connection)?;
+    principal.require(Scope::Purge)?;
     let attempt = attempt(req.headers());
     let asked = Asked::read(&read_body(req.into_body(), admin.times.body).await?)?;
-    let by = By { key: "private key".into(), door: Door::Imagekit };
-    let wishes = &[asked.wish()];
-    let submission = Submission { account, wishes, attempt, by, note: None, warm: None };
-    let accepted = admin.purger.submit(submission).await.map_err(AdminError::Purge)?;
-    Ok(reply(StatusCode::CREATED, &Accepted { request_id: accepted.id.to_string() }))
+    let account = principal.account(asked.account.as_deref())?;
+    let wishes = [asked.wish()];
+    admin.permit(&principal, account, &wishes)?;
+    let id = admin.submit(&principal, Door::Imagekit, account, &wishes, attempt).await?;
+    Ok(reply(StatusCode::CREATED, &Accepted { request_id: id.to_string() }))
 }
 
 /// `GET /v1/files/purge/{requestId}`
@@ -53,7 +55,9 @@ pub(super) async fn status(
     struct HowFar {
         status: &'static str,
     }
-    let account = admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    let principal = admin.principal(&req, connection)?;
+    principal.require_one_of(&[Scope::Read, Scope::Purge])?;
+    let account = principal.account(parameter(&req, "account").as_deref())?;
     let id = req.uri().path().strip_prefix(STATUS_PATH).and_then(RequestId::parse);
     let (status, counts) = match admin.purger.status(account, id.ok_or(AdminError::RequestUnknown)?).await {
         Progress::Known(status, counts) => (status, counts),
@@ -87,7 +91,7 @@ pub(super) async fn audit(
         not_indexed: u64,
         pending: u64,
     }
-    admin.auth.account(req.headers(), connection.peer, admin.clock.now())?;
+    admin.principal(&req, connection)?.require(Scope::Read)?;
     let _alone = admin.auditing.lock().await;
     let cache = Arc::clone(&admin.cache);
     let audit = tokio::task::spawn_blocking(move || cache.audit()).await.map_err(|_| AdminError::Late)?;
@@ -134,7 +138,13 @@ fn attempt(headers: &HeaderMap) -> Attempt {
     }
 }
 
-async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
+/// The first query parameter with this name, decoded.
+fn parameter(req: &Request, name: &str) -> Option<String> {
+    let parameters = form_urlencoded::parse(req.uri().query().unwrap_or_default().as_bytes());
+    parameters.into_iter().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+pub(super) async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
     // One that announces its length is refused before it is sent.
     if body.size_hint().lower() > limits::ADMIN_BODY_BYTES_MAX as u64 {
         return Err(AdminError::BodyTooLarge);
@@ -150,6 +160,8 @@ async fn read_body(body: Body, time: Duration) -> Result<Bytes, AdminError> {
 /// What the body of a purge names.
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
+    /// Whose purge it is, where the key leaves that open.
+    account: Option<String>,
     kind: Kind,
     text: String,
     mode: Mode,
@@ -166,8 +178,8 @@ enum Kind {
 }
 
 impl Asked {
-    /// Reads a JSON object: ImageKit's member `url`, and beside it `mode`, `target`, `tag` and `transformation`. Other
-    /// members are ignored, and their values never built.
+    /// Reads a JSON object: ImageKit's member `url`, and beside it `mode`, `target`, `tag`, `transformation` and
+    /// `account`. Other members are ignored, and their values never built.
     fn read(body: &[u8]) -> Result<Asked, AdminError> {
         #[derive(Deserialize)]
         struct Members {
@@ -175,6 +187,7 @@ impl Asked {
             mode: Option<Value>,
             target: Option<Value>,
             tag: Option<Value>,
+            account: Option<Value>,
             transformation: Option<Value>,
         }
         // Without this look an array of one text would do, too.
@@ -207,7 +220,12 @@ impl Asked {
             Some(Some("stale" | "soft")) => Mode::Stale,
             Some(_) => return Err(AdminError::ModeUnknown),
         };
-        Ok(Asked { kind, text, mode })
+        let account = match members.account {
+            None => None,
+            Some(Value::String(id)) => Some(id),
+            Some(_) => return Err(AdminError::AccountUnknown),
+        };
+        Ok(Asked { account, kind, text, mode })
     }
 
     fn wish(self) -> Wish {

@@ -4,14 +4,20 @@
 //! Owns the accept loop, its connections, and the one map from errors to statuses, `AdminError`. Bounds: so many
 //! connections, so large a head and a body, so long a request and a connection (`limits.rs`); a connection over
 //! the bound is closed at once. It shares no task and no descriptor limit of its own making with the data plane;
-//! `app` gives it a runtime of its own. No locks here but the count of wrong keys (`auth.rs`).
+//! `app` gives it a runtime of its own. No locks here but the count of wrong keys (`access/guesses.rs`).
 //!
 //! Every answer is a JSON object, is not to be stored, and tells nothing of paths, versions or causes: those are
 //! in the log. No answer carries a CORS field, so a browser shows none to another site.
 
+mod access;
 mod api;
-mod auth;
+mod dashboard;
+mod invalidate;
+mod purge_method;
 mod routes;
+mod session;
+#[cfg(test)]
+mod session_tests;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -24,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -35,9 +41,11 @@ use tokio::task::JoinSet;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::{self, Account, Authority};
+use crate::config::{self, Account, Authority, NamedKey, Scope};
+use crate::key::Endpoints;
 use crate::limits;
-use crate::purge::{Allowance, PurgeError, Purger};
+use crate::purge::{Allowance, Attempt, By, Door, Named, PurgeError, Purger, RequestId, Submission, Wish};
+use access::{Denial, Principal};
 
 /// What the control plane needs.
 pub struct Admin {
@@ -45,7 +53,8 @@ pub struct Admin {
     cache: Arc<Cache>,
     /// Held while the store is walked.
     auditing: Mutex<()>,
-    auth: auth::Auth,
+    access: access::Access,
+    endpoints: Arc<Endpoints>,
     hosts: Vec<Authority>,
     clock: Clock,
     times: Times,
@@ -72,23 +81,70 @@ impl Default for Times {
 }
 
 impl Admin {
-    /// The control plane of these accounts.
+    /// The control plane of these accounts, for the bearers of their private keys and of the other keys.
     pub fn new(
         config: &config::Admin,
         accounts: &[Account],
+        keys: &[NamedKey],
+        endpoints: Arc<Endpoints>,
         purger: Purger,
         cache: Arc<Cache>,
         clock: Clock,
     ) -> Admin {
-        let (auth, hosts) = (auth::Auth::new(accounts), config.hosts.clone());
-        Admin { purger, cache, auditing: Mutex::default(), auth, hosts, clock, times: Times::default() }
+        Admin {
+            purger,
+            cache,
+            auditing: Mutex::default(),
+            access: access::Access::new(accounts, keys, &endpoints),
+            endpoints,
+            hosts: config.hosts.clone(),
+            clock,
+            times: Times::default(),
+        }
+    }
+
+    /// Refuses wishes that this caller may not purge in this account. What can't be purged at all passes here: why
+    /// not is said to everybody alike.
+    fn permit(&self, principal: &Principal, account: usize, wishes: &[Wish]) -> Result<(), Denial> {
+        principal.require(Scope::Purge)?;
+        for wish in wishes {
+            if let Named::Host { .. } | Named::Everything { .. } = wish.named {
+                principal.require(Scope::Operator)?;
+            }
+            if let Ok(target) = wish.target(account, self.endpoints.id_of(account), &self.endpoints) {
+                principal.may_purge(&target)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Purges what was permitted, in the name of the caller's key.
+    async fn submit(
+        &self,
+        principal: &Principal,
+        door: Door,
+        account: usize,
+        wishes: &[Wish],
+        attempt: Attempt,
+    ) -> Result<RequestId, AdminError> {
+        let by = By { key: principal.name().into(), door };
+        let submission = Submission { account, wishes, attempt, by, note: None, warm: None };
+        self.purger.submit(submission).await.map(|accepted| accepted.id).map_err(AdminError::Purge)
+    }
+
+    /// Who sends this request.
+    fn principal<B>(
+        &self,
+        req: &Request<B>,
+        connection: routes::Connection,
+    ) -> Result<Arc<Principal>, AdminError> {
+        self.access.identify(req.method(), req.headers(), connection.peer, self.clock.now())
     }
 }
 
 /// Serves until `stop` is ready, then takes no more connections, ends the idle ones and returns when the running
 /// answers are out. The caller sets the deadline: dropping this future drops all connections.
-pub async fn serve(listener: TcpListener, admin: Admin, stop: impl Future<Output = ()>) {
-    let admin = Arc::new(admin);
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<Output = ()>) {
     let drain = watch::Sender::new(false);
     let mut connections = JoinSet::new();
     let mut accepting = true;
@@ -166,6 +222,18 @@ enum AdminError {
     KeyUnknown,
     /// Too many wrong private keys from this address; the time after which it may try on.
     KeysExhausted(Duration),
+    /// A browser's session that there is not, or no longer.
+    SignedOut,
+    /// A sign-in without a key that can be read.
+    SignInUnreadable,
+    /// A body that is not said to be JSON, where that has to be said.
+    TypeNotJson,
+    /// The key may not do this.
+    Denied(Denial),
+    /// The key is of all accounts, and none is named.
+    AccountMissing,
+    /// The account named is none that the key may act for.
+    AccountUnknown,
     /// No such path.
     PathUnknown,
     /// The path knows other methods; axum adds Allow.
@@ -188,6 +256,26 @@ enum AdminError {
     TargetUnknown,
     /// `target` is a tag, and there is no `tag`.
     TagMissing,
+    /// `Freshet-Target` is none that there is for a PURGE.
+    PurgeTargetUnknown,
+    /// `Freshet-Target` needs a name, and there is no one `Freshet-Name`.
+    NameMissing,
+    /// An event that is no JSON object.
+    EventNotJson,
+    /// An event without a type.
+    EventTypeMissing,
+    /// An event of a type that is not known here.
+    EventTypeUnsupported,
+    /// An event without selectors.
+    SelectorsMissing,
+    /// An event by group without groups.
+    GroupsMissing,
+    /// An event's `purge` is no boolean.
+    EventPurgeUnknown,
+    /// A selector that is right and can't be followed.
+    SelectorUnsupported,
+    /// A selector that is no origin of the account.
+    OriginUnknown,
     /// `target` is a transformation, and there is no `transformation`.
     TransformationMissing,
     /// The purge did not take place.
@@ -210,6 +298,8 @@ struct ErrorBody<'text> {
 
 const URL_INVALID: &str = "The URL is not valid for cache purging.";
 const URL_MISSING: &str = "Your request is missing URL parameter.";
+const EVENT_INVALID: &str = "The invalidation event is not valid.";
+const EVENT_HELP: &str = "Send a JSON object: {\"type\": \"uri\", \"selectors\": [\"https://…\"]}.";
 const TRY_AGAIN: &str = "Nothing is wrong with the request: send it again in a moment.";
 
 impl AdminError {
@@ -226,11 +316,23 @@ impl AdminError {
             AdminError::CrossSite => (Is::FORBIDDEN, "Requests from other sites are refused.", "cross_site",
                 "Browsers may change something from this listener's own pages alone."),
             AdminError::KeyMissing => (Is::UNAUTHORIZED, "Your request does not contain private API key.", "key_missing",
-                "Use HTTP Basic authentication with the private key as the user name and any password."),
+                "Use HTTP Basic authentication with the private key as the user name and any password, or Bearer with the key."),
             AdminError::KeyUnknown => (Is::FORBIDDEN, "Your account cannot be authenticated.", "key_unknown",
                 "No account of the config has this private key."),
             AdminError::KeysExhausted(_) => (Is::TOO_MANY_REQUESTS, "Too many requests with a wrong private API key.",
                 "keys_exhausted", "Wait as long as Retry-After says, then use a key from the config."),
+            AdminError::SignedOut => (Is::UNAUTHORIZED, "You are not signed in.", "signed_out",
+                "Sign in with a key: POST /v1/session."),
+            AdminError::SignInUnreadable => (Is::BAD_REQUEST, "Your request is missing a key.", "sign_in_unreadable",
+                "Send a JSON object: {\"key\": \"…\"}."),
+            AdminError::TypeNotJson => (Is::UNSUPPORTED_MEDIA_TYPE, "The body of your request is not JSON.", "type_not_json",
+                "Send JSON, and say so: Content-Type: application/json."),
+            // The sentence is the denial's own; `into_response` has it.
+            AdminError::Denied(denial) => (Is::FORBIDDEN, "This key may not do that.", denial.as_str(), ""),
+            AdminError::AccountMissing => (Is::BAD_REQUEST, "Your request is missing an account.", "account_missing",
+                "This key is of all accounts: name one in the member, or in the parameter, account."),
+            AdminError::AccountUnknown => (Is::BAD_REQUEST, "There is no such account.", "account_unknown",
+                "Name an account of the config that the key may act for."),
             AdminError::PathUnknown => (Is::NOT_FOUND, "There is nothing at this path.", "path_unknown",
                 "Purge with POST /v1/files/purge, ask with GET /v1/files/purge/{requestId}."),
             AdminError::MethodUnknown => (Is::METHOD_NOT_ALLOWED, "This path does not know the method.",
@@ -249,6 +351,24 @@ impl AdminError {
                 "target is \"url\" (what happens without it), \"asset\" or \"tag\"."),
             AdminError::TagMissing => (Is::BAD_REQUEST, "Your request is missing a tag.", "tag_missing",
                 "Name it in the member tag: {\"target\": \"tag\", \"tag\": \"…\"}."),
+            AdminError::PurgeTargetUnknown => (Is::BAD_REQUEST, "The target of your request is unknown.", "target_unknown",
+                "Freshet-Target is url (what happens without it), prefix, asset, folder, pattern, tag or transformation."),
+            AdminError::NameMissing => (Is::BAD_REQUEST, "Your request is missing a name.", "name_missing",
+                "Name the tag or the transformation in the field Freshet-Name, once."),
+            AdminError::EventNotJson => (Is::BAD_REQUEST, EVENT_INVALID, "event_not_json", EVENT_HELP),
+            AdminError::EventTypeMissing => (Is::BAD_REQUEST, EVENT_INVALID, "type_missing", EVENT_HELP),
+            AdminError::EventTypeUnsupported => (Is::NOT_IMPLEMENTED, "This type of selector is not supported.",
+                "type_unsupported", "type is \"uri\", \"uri-prefix\", \"origin\" or \"group\"."),
+            AdminError::SelectorsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "selectors_missing",
+                "selectors is an array of strings, and holds at least one."),
+            AdminError::GroupsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "groups_missing",
+                "Beside type \"group\", groups is an array of strings, and holds at least one."),
+            AdminError::EventPurgeUnknown => (Is::BAD_REQUEST, EVENT_INVALID, "purge_unknown",
+                "purge is true (remove) or false (what happens without it: go stale)."),
+            AdminError::SelectorUnsupported => (Is::NOT_IMPLEMENTED, "This selector is not supported.",
+                "selector_unsupported", "The account's URLs are opaque: a URL with a * in it can't be named alone."),
+            AdminError::OriginUnknown => (Is::BAD_REQUEST, "A selector is no origin of the account.", "origin_unknown",
+                "Name a scheme, a host that the account has an endpoint on, and its port: \"https://img.example.com:443\"."),
             AdminError::TransformationMissing => (Is::BAD_REQUEST, "Your request is missing a transformation.",
                 "transformation_missing",
                 "Name it in the member transformation: {\"target\": \"transformation\", \"transformation\": \"…\"}."),
@@ -267,6 +387,9 @@ impl AdminError {
         match self {
             AdminError::KeyMissing => {
                 fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"freshet\""));
+            }
+            AdminError::SignedOut => {
+                fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"freshet\""));
             }
             AdminError::KeysExhausted(wait) => {
                 let most = u64::from(limits::AUTH_FAILURES_MAX);
@@ -309,6 +432,9 @@ impl IntoResponse for AdminError {
                 let refusal = &refused[0].refusal;
                 let help = refusal.to_string();
                 reply(status, &ErrorBody { message, help: &help, reason: refusal.as_str() })
+            }
+            AdminError::Denied(denial) => {
+                reply(status, &ErrorBody { message, help: &denial.to_string(), reason })
             }
             _ => reply(status, &ErrorBody { message, help, reason }),
         };

@@ -11,7 +11,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use super::{Admin, AdminError, api, site};
+use super::{Admin, AdminError, api, dashboard, invalidate, session, site};
 
 /// Where the path of one request's status ends and its id begins.
 pub(super) const STATUS_PATH: &str = "/v1/files/purge/";
@@ -26,8 +26,12 @@ pub(super) struct Connection {
 /// The routes, for one connection.
 pub(super) fn router(admin: Arc<Admin>, connection: Connection) -> Router {
     Router::new()
+        .route("/", get(dashboard::page))
+        .route("/assets/{name}", get(dashboard::asset))
         .route("/v1/files/purge", post(api::purge))
         .route("/v1/files/purge/{request_id}", get(api::status))
+        .route("/v1/session", get(session::who).post(session::sign_in).delete(session::sign_out))
+        .route("/invalidate", post(invalidate::invalidate))
         .route("/v1/debug/audit", get(api::audit))
         .route("/healthz", get(api::health))
         .fallback(async || AdminError::PathUnknown)

@@ -33,6 +33,33 @@ pub(super) fn check<B>(req: &Request<B>, hosts: &[Authority], local: SocketAddr)
     Ok(())
 }
 
+/// Refuses a change that a cookie would authorise where nothing proves that a page of ours asks for it, or where its
+/// body could be a form's. The Host is ours ([`check`]).
+pub(super) fn check_is_ours(method: &Method, headers: &HeaderMap) -> Result<(), AdminError> {
+    if !changes_state(method) {
+        return Ok(());
+    }
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter().peekable();
+    let is_ours = match sites.peek() {
+        // Browsers say this themselves, and no page can.
+        Some(_) => sites.all(|site| site == "same-origin"),
+        // `check` has compared it with the Host.
+        None => headers.contains_key(header::ORIGIN),
+    };
+    if !is_ours {
+        return Err(AdminError::CrossSite);
+    }
+    if *method == Method::DELETE { Ok(()) } else { check_is_json(headers) }
+}
+
+/// Refuses a body that is not said to be JSON: the types that forms can send need no leave of ours (CORS).
+pub(super) fn check_is_json(headers: &HeaderMap) -> Result<(), AdminError> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(AdminError::TypeNotJson) };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(AdminError::TypeNotJson) }
+}
+
 /// RFC 9112 §3.2: none, two, or one that can't be read is 400.
 fn only_host(headers: &HeaderMap) -> Result<Authority, AdminError> {
     let mut values = headers.get_all(header::HOST).iter();
@@ -176,6 +203,45 @@ mod tests {
                 expected,
                 "{method} {fields:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_cookie_changes_is_proved_to_come_from_our_page_as_json() {
+        const JSON: (&str, &str) = ("content-type", "application/json");
+        const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
+        #[rustfmt::skip]
+        let table: [(&str, Fields<'_>, &str); 19] = [
+            // method    fields                                                       outcome
+            ("GET",      &[],                                                         OK),
+            ("HEAD",     &[("sec-fetch-site", "cross-site")],                         OK),
+            ("POST",     &[OURS, JSON],                                               OK),
+            ("POST",     &[("origin", "http://localhost:8081"), JSON],                OK),
+            ("PUT",      &[OURS, ("content-type", "Application/JSON; charset=utf-8")], OK),
+            ("DELETE",   &[OURS],                                                     OK),
+            ("DELETE",   &[("origin", "http://localhost:8081")],                      OK),
+            ("POST",     &[JSON],                                                     "cross_site"),
+            ("DELETE",   &[],                                                         "cross_site"),
+            ("POST",     &[("sec-fetch-site", "none"), JSON],                         "cross_site"),
+            ("POST",     &[("sec-fetch-site", "same-site"), JSON],                    "cross_site"),
+            ("POST",     &[("sec-fetch-site", "same-site"), ("origin", "http://localhost:8081"), JSON], "cross_site"),
+            ("POST",     &[OURS, ("sec-fetch-site", "none"), JSON],                   "cross_site"),
+            ("POST",     &[OURS],                                                     "type_not_json"),
+            ("POST",     &[OURS, ("content-type", "text/plain")],                     "type_not_json"),
+            ("POST",     &[OURS, ("content-type", "application/x-www-form-urlencoded")], "type_not_json"),
+            ("POST",     &[OURS, ("content-type", "multipart/form-data; boundary=application/json")], "type_not_json"),
+            ("POST",     &[OURS, JSON, ("content-type", "text/plain")],               "type_not_json"),
+            ("PUT",      &[OURS, ("content-type", "")],                               "type_not_json"),
+        ];
+        for (method, fields, expected) in table {
+            let mut req = Request::builder().method(method).uri("/").header("host", "localhost:8081");
+            for (name, value) in fields {
+                req = req.header(*name, *value);
+            }
+            let req = req.body(()).unwrap();
+            check(&req, &[], "127.0.0.1:8081".parse().unwrap()).unwrap();
+            let outcome = check_is_ours(req.method(), req.headers()).map_err(|error| error.parts().2);
+            assert_eq!(outcome.err().unwrap_or(OK), expected, "{method} {fields:?}");
         }
     }
 }

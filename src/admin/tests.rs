@@ -12,24 +12,24 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::key::Endpoints;
+use crate::config::{Grant, PrivateKey, Scope, Scopes};
 use crate::purge::tests::{
     FEBRUARY_2024, Fences, account, degraded_purger, forgetful_purger, purger_in_memory,
 };
 use crate::target::Target;
 
-const URL: &str = "http://127.0.0.1:8080/demo/a/b.jpg";
-const KEY: &str = "Authorization: Basic cHJpdmF0ZV9kZW1vOg==\r\n";
+pub(super) const URL: &str = "http://127.0.0.1:8080/demo/a/b.jpg";
+pub(super) const KEY: &str = "Authorization: Basic cHJpdmF0ZV9kZW1vOg==\r\n";
 
-struct Listening {
-    address: SocketAddr,
+pub(super) struct Listening {
+    pub(super) address: SocketAddr,
     fences: Fences,
-    clock: Clock,
+    pub(super) clock: Clock,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
 }
 
-async fn listen(limit: Option<u64>) -> Listening {
+pub(super) async fn listen(limit: Option<u64>) -> Listening {
     let (fences, clock) = (Fences::default(), Clock::manual(FEBRUARY_2024));
     let accounts = accounts(limit);
     let purger = purger_in_memory(&accounts, &fences, &clock);
@@ -38,6 +38,22 @@ async fn listen(limit: Option<u64>) -> Listening {
 
 fn accounts(limit: Option<u64>) -> [Account; 2] {
     [account("demo", limit), account("other", None)]
+}
+
+/// A key of each kind beside the accounts' private ones; its text is its name.
+fn keys() -> [NamedKey; 4] {
+    let key = |name: &str, account: Option<&str>, scope, urls: Option<&[&str]>| {
+        let urls = urls.map(|urls| urls.iter().map(|url| (*url).to_owned()).collect());
+        let account = account.map(str::to_owned);
+        let grant = Grant { name: name.into(), account, scopes: Scopes::of(&[scope]), urls };
+        NamedKey { grant, key: PrivateKey::from_secret(name) }
+    };
+    [
+        key("operator", None, Scope::Operator, None),
+        key("reader", Some("demo"), Scope::Read, None),
+        key("purger", Some("demo"), Scope::Purge, None),
+        key("bound", Some("demo"), Scope::Purge, Some(&["http://127.0.0.1:8080/demo/photos/"])),
+    ]
 }
 
 async fn listen_with(
@@ -51,9 +67,11 @@ async fn listen_with(
     let address = listener.local_addr().unwrap();
     let config = config::Admin { listen: address, hosts: Vec::new() };
     let cache = Cache::new(1 << 20, clock.clone());
-    let admin = Admin { times, ..Admin::new(&config, accounts, purger, cache, clock.clone()) };
+    let endpoints = Arc::new(Endpoints::new(accounts));
+    let admin =
+        Admin { times, ..Admin::new(&config, accounts, &keys(), endpoints, purger, cache, clock.clone()) };
     let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(serve(listener, admin, async {
+    let served = tokio::spawn(serve(listener, Arc::new(admin), async {
         let _ = stopped.await;
     }));
     Listening { address, fences, clock, stop: Some(stop), served }
@@ -61,14 +79,14 @@ async fn listen_with(
 
 impl Listening {
     /// One request on a connection of its own; `head` without Host, which is added.
-    async fn send(&self, request_line: &str, fields: &str, body: &str) -> String {
+    pub(super) async fn send(&self, request_line: &str, fields: &str, body: &str) -> String {
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let host = format!("Host: {}\r\nConnection: close\r\n", self.address);
         self.send_raw(&format!("{request_line} HTTP/1.1\r\n{host}{fields}{length}\r\n{body}")).await
     }
 
-    async fn send_raw(&self, bytes: &str) -> String {
+    pub(super) async fn send_raw(&self, bytes: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(bytes.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -81,11 +99,11 @@ impl Listening {
     }
 }
 
-fn status_of(answer: &str) -> &str {
+pub(super) fn status_of(answer: &str) -> &str {
     answer.get(9..12).unwrap_or("none")
 }
 
-fn body_of(answer: &str) -> &str {
+pub(super) fn body_of(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
@@ -98,7 +116,7 @@ fn id_of(answer: &str) -> &str {
 }
 
 /// An answer as the golden file has it: fields in order of their names, without what changes from run to run.
-fn golden(answer: &str) -> String {
+pub(super) fn golden(answer: &str) -> String {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let mut lines: Vec<&str> = head.split("\r\n").collect();
     let status = lines.remove(0);
@@ -159,6 +177,21 @@ async fn every_answer_is_the_golden_one() {
     add(
         "an asset with a wildcard",
         &here.send(purge, KEY, &format!(r#"{{"url": "{URL}*", "target": "asset"}}"#)).await,
+    );
+    add("a key that may not purge", &here.send(purge, "Authorization: Bearer reader\r\n", body).await);
+    add("a key that may purge elsewhere", &here.send(purge, "Authorization: Bearer bound\r\n", body).await);
+    add(
+        "a key that is bound, and a tag",
+        &here.send(purge, "Authorization: Bearer bound\r\n", r#"{"target": "tag", "tag": "t"}"#).await,
+    );
+    add("a key of all accounts", &here.send(purge, "Authorization: Bearer operator\r\n", body).await);
+    add(
+        "another account than the key's",
+        &here.send(purge, KEY, &format!(r#"{{"url": "{URL}", "account": "other"}}"#)).await,
+    );
+    add(
+        "an audit by a key that may not look",
+        &here.send("GET /v1/debug/audit", "Authorization: Bearer purger\r\n", "").await,
     );
     add("an audit", &here.send("GET /v1/debug/audit", KEY, "").await);
     add("an audit without a key", &here.send("GET /v1/debug/audit", "", "").await);

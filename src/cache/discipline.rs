@@ -200,7 +200,7 @@ impl Cache {
         self.flights.supersede(lead)
     }
 
-    /// Publishes a fence for each account that the target names: when this returns, nothing that the target
+    /// Publishes a fence for each span of the target: when this returns, nothing that the target
     /// covers, stored or under way, answers a request that comes later (or, softly, answers it as fresh). Costs
     /// microseconds, however many entries match. `on_swept` runs once, on the sweeper's thread, when the matching
     /// entries are gone.

@@ -2,16 +2,18 @@
 //!
 //! An origin's responses have the same names again and again, in one order. So a shape holds them as a finished
 //! map with empty values: an answer clones it and puts its values in, which hashes nothing. What an answer adds
-//! has its places in the shape too, so that the clone never grows.
+//! has its places in the shape too, so that the clone never grows. Of some names the values are few as well: those
+//! stand in the shape itself, and not in the block.
 //!
 //! An answer's values are slices of one copy in a block of its thread, which is free again when hyper has encoded
 //! them: a hit allocates for the map alone, and counts no handles that two threads share.
 //!
-//! Lock: one mutex over the known shapes, a leaf, taken at fills alone. Bounded by `SHAPES_MAX`; a shape beyond
-//! it is not shared, and is weighed with its variant.
+//! Lock: one mutex over the known shapes, a leaf, taken at fills alone. Bounded by `SHAPES_MAX`, half of it for
+//! shapes with values; a shape beyond it is not shared, and is weighed with its variant. Shared values are never
+//! freed, so that no count of their readers is shared by all threads; `SHARED_VALUES_MAX` bounds them.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::sync::Mutex;
-use crate::limits::{ANSWER_BLOCK_BYTES, SHAPES_MAX};
+use crate::limits::{ANSWER_BLOCK_BYTES, SHAPES_MAX, SHARED_VALUE_BYTES_MAX, SHARED_VALUES_MAX};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::fields::X_REQUEST_ID;
 
@@ -36,13 +38,31 @@ pub struct Stamp<'a> {
     /// How the request was handled: after what caches nearer to the origin say.
     pub cache_status: CacheStatus,
     /// The request's name, a token.
-    pub request_id: &'a str,
+    pub request_id: &'a [u8],
 }
 
-/// The names of a response's fields, in the order of the map, each with an empty value.
+/// Names whose values are few: an origin says the same of most of its images.
+const REPEATED: [HeaderName; 12] = [
+    header::ACCEPT_RANGES,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::CACHE_CONTROL,
+    header::CDN_CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_SECURITY_POLICY,
+    header::CONTENT_TYPE,
+    header::SERVER,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::VARY,
+    header::VIA,
+    header::X_CONTENT_TYPE_OPTIONS,
+];
+
+/// The names of a response's fields, in the order of the map, each with its shared value, or an empty one.
 #[derive(Debug)]
 struct Shape {
     names: HeaderMap,
+    /// Of each of them, whether its value is shared.
+    shared: Box<[bool]>,
     /// The names of an answer's: those, and what is stamped on it.
     answer: HeaderMap,
     /// Where its values are from, one for one.
@@ -53,35 +73,48 @@ struct Shape {
 /// Where a value of an answer is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// The stored value with this number.
-    Stored(usize),
+    /// The shape: it is there.
+    Shape,
+    /// The value with this number in the block.
+    Block(usize),
     /// One of a [`Stamp`].
     Age,
     CacheStatus,
     RequestId,
 }
 
+/// A field of a shape: its name, and its value where that is shared.
+type Line = (HeaderName, Option<&'static str>);
+
 impl Shape {
-    /// Of these names, each with an empty value.
-    fn new(names: HeaderMap, is_shared: bool) -> Shape {
-        // Each value tells its place while the map is made, as the steps of an answer would make it.
-        let mut answer = names.clone();
-        answer.values_mut().enumerate().for_each(|(at, value)| *value = at.into());
+    fn new(lines: &[Line], is_shared: bool) -> Shape {
+        let value = |shared: Option<&'static str>| HeaderValue::from_static(shared.unwrap_or_default());
+        let (mut names, mut answer) = (HeaderMap::with_capacity(lines.len()), HeaderMap::new());
+        for (at, (name, shared)) in lines.iter().enumerate() {
+            names.append(name, value(*shared));
+            answer.append(name, at.into()); // Its place, while the map is made as the steps of an answer would.
+        }
         let [age, cache_status, request_id] = ["a", "c", "r"].map(HeaderValue::from_static);
         answer.insert(header::AGE, age.clone());
         answer.append(header::CACHE_STATUS, cache_status.clone());
         answer.insert(X_REQUEST_ID, request_id.clone());
-        let source = |value: &mut HeaderValue| match std::mem::replace(value, HeaderValue::from_static("")) {
-            value if value == age => Source::Age,
-            value if value == cache_status => Source::CacheStatus,
-            value if value == request_id => Source::RequestId,
-            value => {
-                let number = value.to_str().ok().and_then(|number| number.parse().ok());
-                Source::Stored(number.expect("it is a number or one of the letters"))
+        let source = |place: &mut HeaderValue| match std::mem::replace(place, value(None)) {
+            stamp if stamp == age => Source::Age,
+            stamp if stamp == cache_status => Source::CacheStatus,
+            stamp if stamp == request_id => Source::RequestId,
+            number => {
+                let number = number.to_str().ok().and_then(|number| number.parse().ok());
+                let at: usize = number.expect("it is a place or one of the letters");
+                if lines[at].1.is_some() {
+                    *place = value(lines[at].1);
+                    return Source::Shape;
+                }
+                Source::Block(lines[..at].iter().filter(|(_, shared)| shared.is_none()).count())
             }
         };
         let sources = answer.values_mut().map(source).collect();
-        Shape { names, answer, sources, is_shared }
+        let shared = lines.iter().map(|(_, shared)| shared.is_some()).collect();
+        Shape { names, shared, answer: answer.clone(), sources, is_shared } // A clone has no more room than it needs.
     }
 }
 
@@ -92,38 +125,78 @@ thread_local! {
 
 /// The known shapes.
 #[derive(Default)]
-pub struct Shapes(Mutex<HashMap<Box<[HeaderName]>, Arc<Shape>>>);
+pub struct Shapes(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    shapes: HashMap<Box<[Line]>, Arc<Shape>>,
+    values: HashSet<&'static str>,
+}
 
 impl Shapes {
     fn of(&self, fields: &HeaderMap) -> Arc<Shape> {
-        let names: Box<[HeaderName]> = fields.iter().map(|(name, _)| name.clone()).collect();
         let mut known = self.0.lock();
-        if let Some(shape) = known.get(&names) {
-            return shape.clone();
+        let mut lines: Box<[Line]> =
+            lines(fields).map(|(name, value)| (name.clone(), known.value(name, value))).collect();
+        if lines.iter().any(|(_, shared)| shared.is_some()) {
+            if let Some(shape) = known.shape(&lines, SHAPES_MAX / 2) {
+                return shape;
+            }
+            lines.iter_mut().for_each(|(_, shared)| *shared = None);
         }
-        if known.len() >= SHAPES_MAX {
-            known.retain(|_, shape| Arc::strong_count(shape) > 1);
-        }
-        let mut empty = HeaderMap::with_capacity(fields.keys_len());
-        for (name, _) in fields {
-            // Own letters: a name may be a slice of what a connection read.
-            let name = HeaderName::from_bytes(name.as_str().as_bytes()).expect("it was a name before");
-            empty.append(name, HeaderValue::from_static(""));
-        }
-        let is_shared = known.len() < SHAPES_MAX;
-        let shape = Arc::new(Shape::new(empty, is_shared));
-        if is_shared {
-            let names = shape.names.iter().map(|(name, _)| name.clone()).collect();
-            known.insert(names, shape.clone());
-        }
-        shape
+        known.shape(&lines, SHAPES_MAX).unwrap_or_else(|| Arc::new(Shape::new(&own(&lines), false)))
     }
+}
+
+impl Known {
+    /// The shape with these lines, a new one where there are fewer than `most`.
+    fn shape(&mut self, lines: &[Line], most: usize) -> Option<Arc<Shape>> {
+        if let Some(shape) = self.shapes.get(lines) {
+            return Some(shape.clone());
+        }
+        if self.shapes.len() >= most {
+            self.shapes.retain(|_, shape| Arc::strong_count(shape) > 1);
+        }
+        (self.shapes.len() < most).then(|| {
+            let lines = own(lines);
+            let shape = Arc::new(Shape::new(&lines, true));
+            self.shapes.insert(lines, shape.clone());
+            shape
+        })
+    }
+
+    /// The shared value that is the same, if there is one or may be.
+    fn value(&mut self, name: &HeaderName, value: &HeaderValue) -> Option<&'static str> {
+        if !REPEATED.contains(name) || value.len() > SHARED_VALUE_BYTES_MAX {
+            return None;
+        }
+        let text = value.to_str().ok()?;
+        self.values.get(text).copied().or_else(|| {
+            (self.values.len() < SHARED_VALUES_MAX).then(|| {
+                let kept: &'static str = Box::leak(text.into());
+                self.values.insert(kept);
+                kept
+            })
+        })
+    }
+}
+
+/// The fields in the order of a map that is made of them one by one: the values of one name together.
+fn lines(fields: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    fields.keys().flat_map(|name| fields.get_all(name).iter().map(move |value| (name, value)))
+}
+
+/// The same with letters of its own: a name may be a slice of what a connection read.
+fn own(lines: &[Line]) -> Box<[Line]> {
+    let own =
+        |name: &HeaderName| HeaderName::from_bytes(name.as_str().as_bytes()).expect("it was a name before");
+    lines.iter().map(|(name, shared)| (own(name), *shared)).collect()
 }
 
 /// See the module.
 pub struct Fields {
     shape: Arc<Shape>,
-    /// The values in the shape's order, each after its length: seven bits a byte, the lowest first, the last byte
+    /// The other values in the shape's order, each after its length: seven bits a byte, the lowest first, the last byte
     /// below 0x80.
     block: Box<[u8]>,
 }
@@ -132,11 +205,12 @@ impl Fields {
     /// Packs them.
     pub fn new(fields: &HeaderMap, shapes: &Shapes) -> Fields {
         let shape = shapes.of(fields);
+        let own =
+            || lines(fields).zip(&shape.shared).filter(|(_, shared)| !**shared).map(|((_, value), _)| value);
         let of_length = |length: usize| (length.checked_ilog2().unwrap_or(0) as usize) / 7 + 1;
-        let bytes = fields.values().map(|value| of_length(value.len()) + value.len()).sum();
+        let bytes = own().map(|value| of_length(value.len()) + value.len()).sum();
         let mut block = Vec::with_capacity(bytes); // Exactly: a block that shrinks keeps its place.
-        // In the shape's order: that of the map may be another one, for names that stand in it twice.
-        for value in shape.names.keys().flat_map(|name| fields.get_all(name)) {
+        for value in own() {
             let mut length = value.len();
             while length >= 0x80 {
                 block.push(length as u8 | 0x80);
@@ -180,7 +254,8 @@ impl Fields {
         let packed = fields(owner);
         let block = Bytes::from_owner(Block(owner.clone(), fields));
         let mut map = packed.shape.names.clone();
-        for (value, place) in map.values_mut().zip(packed.places()) {
+        let own = map.values_mut().zip(&packed.shape.shared).filter(|(_, shared)| !**shared);
+        for ((value, _), place) in own.zip(packed.places()) {
             *value =
                 HeaderValue::from_maybe_shared(block.slice(place)).expect("these bytes were a value before");
         }
@@ -200,7 +275,7 @@ impl Fields {
         let cache_status = block.len();
         stamp.cache_status.write(&mut block).expect("a block grows");
         let request_id = block.len();
-        block.extend_from_slice(stamp.request_id.as_bytes());
+        block.extend_from_slice(stamp.request_id);
         let values = block.split().freeze();
         BLOCK.set(block);
 
@@ -208,9 +283,10 @@ impl Fields {
         let mut answer = self.shape.answer.clone();
         for (value, source) in answer.values_mut().zip(&self.shape.sources) {
             let place = match *source {
-                Source::Stored(number) => {
+                Source::Shape => continue,
+                Source::Block(number) => {
                     let mut places = stored.by_ref().skip_while(|(at, _)| *at < number);
-                    places.next().expect("a shape has no more names than its variants have values").1
+                    places.next().expect("a block has what its shape has not").1
                 }
                 Source::Age => age..cache_status,
                 Source::CacheStatus => cache_status..request_id,
@@ -235,8 +311,12 @@ impl Fields {
 
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values = self.places().map(|place| String::from_utf8_lossy(&self.block[place]));
-        f.debug_map().entries(self.shape.names.keys().zip(values)).finish()
+        let mut own = self.places().map(|place| &self.block[place]);
+        let value = |((name, value), shared): ((_, &'_ HeaderValue), &bool)| {
+            let value = if *shared { value.as_bytes() } else { own.next().unwrap_or_default() };
+            (name, String::from_utf8_lossy(value).into_owned())
+        };
+        f.debug_map().entries(self.shape.names.iter().zip(&self.shape.shared).map(value)).finish()
     }
 }
 
@@ -257,7 +337,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn fields_come_back_as_they_were(pairs in prop::collection::vec(("[a-d]|etag|vary|age|cache-status|x-request-id", "[ -~]{0,9}|[ -~]{120,140}"), 0..12)) {
+        fn fields_come_back_as_they_were(pairs in prop::collection::vec(("[a-d]|etag|vary|server|age|cache-status|x-request-id", "[ -~]{0,9}|[ -~]{120,140}"), 0..12)) {
             let mut fields = HeaderMap::new();
             for (name, value) in &pairs {
                 let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
@@ -272,12 +352,12 @@ mod tests {
 
     fn stamp(request_id: &str) -> Stamp<'_> {
         let cache_status = CacheStatus { outcome: Outcome::Hit, ttl: Some(-9), detail: None };
-        Stamp { age: 1234, cache_status, request_id }
+        Stamp { age: 1234, cache_status, request_id: request_id.as_bytes() }
     }
 
     proptest! {
         #[test]
-        fn answer_has_the_stored_fields_and_its_stamp(pairs in prop::collection::vec(("[a-c]|etag|age|cache-status|x-request-id", "[ -~]{0,9}"), 0..9)) {
+        fn answer_has_the_stored_fields_and_its_stamp(pairs in prop::collection::vec(("[a-c]|etag|vary|server|age|cache-status|x-request-id", "[ -~]{0,9}"), 0..9)) {
             let mut fields = HeaderMap::new();
             for (name, value) in &pairs {
                 let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
@@ -332,5 +412,32 @@ mod tests {
         kept.truncate(SHAPES_MAX / 2);
         assert!(packed(&one(SHAPES_MAX), &shapes).shape.is_shared, "room was made");
         assert!(Arc::ptr_eq(&kept[0].shape, &packed(&one(0), &shapes).shape));
+    }
+
+    #[test]
+    fn values_that_repeat_take_no_room_and_their_number_is_bounded() {
+        let shapes = Shapes::default();
+        let one = |value: &str| {
+            let value = HeaderValue::from_str(value).unwrap();
+            HeaderMap::from_iter([(header::CACHE_CONTROL, value)])
+        };
+        let kept: Vec<_> =
+            (0..SHARED_VALUES_MAX + 9).map(|at| packed(&one(&format!("max-age={at}")), &shapes)).collect();
+        let with_values = SHAPES_MAX / 2;
+        assert_eq!((kept[0].heap_bytes(), kept[with_values - 1].heap_bytes()), (0, 0));
+        for fields in &kept[with_values..] {
+            assert!(
+                fields.shape.is_shared && fields.heap_bytes() > 0,
+                "one shape without values for the others"
+            );
+        }
+        let too_long = one(&"x".repeat(SHARED_VALUE_BYTES_MAX + 1));
+        for fields in [one("max-age=0"), one(&format!("max-age={SHARED_VALUES_MAX}")), too_long] {
+            assert_eq!(unpacked(&packed(&fields, &shapes)), fields);
+            assert_eq!(
+                packed(&fields, &shapes).answer(&stamp("a-1"))[header::CACHE_CONTROL],
+                fields[header::CACHE_CONTROL]
+            );
+        }
     }
 }

@@ -43,6 +43,8 @@
 //! | what supersedes is stored though a purge came             | -     | -       | yes    | yes     | -      |
 //! | what supersedes takes its ticket after its fence is shown | -     | -       | yes    | -       | -      |
 //! | an absorbed purge is told of no sweep                     | -     | -       | yes    | yes     | -      |
+//! | no look-up reads a fence over a transformation, a pattern | yes   | -       | -      | yes     | -      |
+//! | a sweep removes all that the index leads it to            | yes   | -       | -      | -       | -      |
 //! | a newer fence is absorbed; a fold takes the older epoch   | (6)   | no      | -      | -       | -      |
 //! | the walk to a shorter prefix is left out                  | yes   | no      | -      | -       | no     |
 //! | a marker outlives its purge                               | yes   | no      | -      | -       | -      |
@@ -122,6 +124,7 @@ pub fn target(account: usize, text: &str) -> Target {
         Some(("pattern", path)) => Target::parse_pattern(&url(path), account, &endpoints).unwrap(),
         Some(("tag", name)) => Target::Tag(Tag::new(id, name).unwrap()),
         Some(("transformation", name)) => Target::Transformation(Transformation::new(id, name).unwrap()),
+        Some(("tree", path)) => Target::parse_tree(&url(path), account, &endpoints).unwrap(),
         Some((kind, _)) => panic!("{kind} is no kind"),
         None if text == "everything" => Target::Everything,
         None => Target::parse(&url(text), account, &endpoints).unwrap(),
@@ -355,6 +358,9 @@ impl Model {
             "pattern p/q*.jpg",
             "pattern p/*a.jpg?tr=*",
             "pattern p/many/*5.jpg",
+            "tree p/q",
+            "tree p/q/a.jpg",
+            "tree p/many",
         ];
         let wide: Vec<Target> = wide.iter().map(|text| target(demo, text)).collect();
         let clock = Clock::manual(1_700_000_000);

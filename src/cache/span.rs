@@ -87,7 +87,7 @@ pub fn common_prefix(left: &str, right: &str) -> usize {
 }
 
 impl Span {
-    /// The spans of a target: one for each account that it names.
+    /// The spans of a target: one, but of a host one for each account, and of a tree one for each way to go on.
     pub fn of(target: &Target) -> Vec<Span> {
         let span = |order, reach, text: &str| Span { order, reach, text: text.into() };
         match target {
@@ -106,6 +106,11 @@ impl Span {
                 }
                 _ => span(Order::Url, Reach::Pattern, pattern.as_str()),
             }],
+            Target::Tree(tree) if tree.is_prefix() => vec![span(Order::Url, Reach::Prefix, tree.as_str())],
+            Target::Tree(tree) => {
+                let below = |mark| span(Order::Url, Reach::Prefix, &format!("{}{mark}", tree.as_str()));
+                vec![span(Order::Url, Reach::Exact, tree.as_str()), below('/'), below('?')]
+            }
             Target::Host(accounts) => {
                 accounts.ids().iter().map(|id| span(Order::Url, Reach::Prefix, &format!("{id}/"))).collect()
             }

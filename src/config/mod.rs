@@ -1,9 +1,11 @@
 //! TOML → typed config; every problem in the file reported at once.
 //!
 //! `types.rs` has the values that the rest of the process is given, `read.rs` makes them from the text,
-//! `route.rs` does so for `[[routes]]`, `section.rs` reads one table, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
+//! `route.rs` does so for `[[routes]]`, `keys.rs` for `[[keys]]`, `grant.rs` has what a key may do, `section.rs` reads one table, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
 
 mod authority;
+mod grant;
+mod keys;
 mod problem;
 mod read;
 mod route;
@@ -15,11 +17,13 @@ mod types;
 use std::path::{Path, PathBuf};
 
 pub use authority::{Authority, AuthorityError};
+pub use grant::{Grant, GrantError, Scope, Scopes};
 pub use problem::{ConfigError, Problem};
 pub use read::{DEFAULT_TEXT, Sources, parse};
 pub use types::{
     Account, Admin, Cache, Config, DemoOrigin, Fetch, Format, Hint, HttpMode, Ledger, Lifetimes, Log,
-    LogFormat, Origin, OriginServer, Parameter, PrivateKey, Proxy, Route, SetCookie, UrlEndpoint, Urls,
+    LogFormat, NamedKey, Origin, OriginServer, Parameter, PrivateKey, Proxy, Route, SetCookie, UrlEndpoint,
+    Urls,
 };
 
 /// The file that is looked for in the working directory where none is named.

@@ -56,7 +56,7 @@ fn invalid(name: &str, problems: Vec<Problem>) -> ConfigError {
 pub(super) struct Reading<'a> {
     pub(super) problems: Problems<'a>,
     sources: &'a Sources<'a>,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl<'a> Reading<'a> {
@@ -74,9 +74,10 @@ impl<'a> Reading<'a> {
         }
         let reachable = !proxy.listen.ip().is_loopback() || !admin.listen.ip().is_loopback();
         let accounts = self.accounts(root, reachable);
+        let keys = self.keys(root, &accounts, reachable);
         let routes = self.routes(root, &accounts);
         let warnings = std::mem::take(&mut self.warnings);
-        Config { proxy, admin, cache, fetch, ledger, log, demo_origin, accounts, routes, warnings }
+        Config { proxy, admin, cache, fetch, ledger, log, demo_origin, accounts, keys, routes, warnings }
     }
 
     fn proxy(&mut self, root: &mut Section<'a>) -> Proxy {
@@ -92,6 +93,7 @@ impl<'a> Reading<'a> {
             body_timeout: section.duration("body_timeout", "10s", "100ms"..="10m", problems),
             write_timeout: section.duration("write_timeout", "30s", "100ms"..="10m", problems),
             drain_timeout: section.duration("drain_timeout", "30s", "0s"..="1h", problems),
+            purge_method: section.optional_boolean("purge_method", problems).unwrap_or(false),
         };
         section.finish(problems);
         proxy
@@ -278,41 +280,6 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn private_keys(&mut self, section: &mut Section<'a>, reachable: bool) -> Vec<PrivateKey> {
-        let key = section.key("private_keys");
-        let mut keys = Vec::new();
-        let given = section.take("private_keys");
-        for value in self.array(given, &key) {
-            if let Some(hash) = table_entry(value, "sha256") {
-                match parse_sha256(hash) {
-                    Some(hash) => keys.push(PrivateKey::from_sha256(hash)),
-                    None => self.problems.of_secret(value, &key, "sha256 must be 64 hex digits"),
-                }
-                continue;
-            }
-            let Some(secret) = self.secret(value, &key) else { continue };
-            if secret.is_empty() || secret.contains(':') {
-                self.problems.of_secret(value, &key, "a private key must not be empty nor hold a colon");
-                continue;
-            }
-            if secret.len() * 8 < limits::PRIVATE_KEY_BITS_MIN {
-                let bytes = limits::PRIVATE_KEY_BITS_MIN / 8;
-                let rule = format!("a private key shorter than {bytes} characters is easily guessed");
-                match reachable {
-                    true => self.problems.of_secret(value, &key, format!("{rule}: refused off loopback")),
-                    false => self.warnings.push(format!("{key}: {rule}; fine on loopback alone")),
-                }
-            }
-            keys.push(PrivateKey::from_secret(&secret));
-        }
-        let empty = |value: &Value<'_>| value.get_ref().as_array().is_some_and(|array| array.is_empty());
-        if given.is_none_or(empty) {
-            let rule = "is missing: at least one key, as in [{ env = \"FRESHET_KEY\" }]";
-            self.problems.add(section.offset, &key, "(none)", rule);
-        }
-        keys
-    }
-
     fn url_endpoints(&mut self, section: &mut Section<'a>) -> Vec<UrlEndpoint> {
         let key = section.key("url_endpoints");
         let given = section.take("url_endpoints");
@@ -434,7 +401,7 @@ impl<'a> Reading<'a> {
     }
 
     /// A secret's text: said outright, or by `{ env = "NAME" }` or `{ file = "PATH" }`.
-    fn secret(&mut self, value: &Value<'_>, key: &str) -> Option<String> {
+    pub(super) fn secret(&mut self, value: &Value<'_>, key: &str) -> Option<String> {
         if let Some(text) = value.get_ref().as_str() {
             return Some(text.to_owned());
         }
@@ -469,12 +436,12 @@ impl<'a> Reading<'a> {
 }
 
 /// The one entry of an inline table.
-fn table_entry<'v>(value: &'v Value<'_>, name: &str) -> Option<&'v str> {
+pub(super) fn table_entry<'v>(value: &'v Value<'_>, name: &str) -> Option<&'v str> {
     let table = value.get_ref().as_table().filter(|table| table.len() == 1)?;
     table.iter().find(|(key, _)| key.get_ref() == name).and_then(|(_, value)| value.get_ref().as_str())
 }
 
-fn parse_sha256(text: &str) -> Option<[u8; 32]> {
+pub(super) fn parse_sha256(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }

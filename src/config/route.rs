@@ -83,7 +83,7 @@ impl<'a> Reading<'a> {
     }
 
     /// An array of strings, each parsed; nothing where the key is left out.
-    fn list<T, E: Display>(
+    pub(super) fn list<T, E: Display>(
         &mut self,
         section: &mut Section<'a>,
         name: &'static str,

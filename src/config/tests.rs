@@ -32,6 +32,10 @@ fn built_in_text_says_the_defaults() {
         url_endpoints = ["http://127.0.0.1:8080/demo", "http://localhost:8080/demo"]
         purges_per_month = 1000
         origin = "demo"
+        [[keys]]
+        name = "operator"
+        key = "operator_demo"
+        scopes = ["operator"]
     "#;
     let bare = read(bare).unwrap();
     assert_eq!(format!("{stated:#?}").replace("Line", ""), format!("{bare:#?}").replace("Line", ""));
@@ -214,5 +218,111 @@ fn err_a_secret_in_the_wrong_place_is_not_shown() {
     ] {
         let problems = read(text).unwrap_err();
         assert!(!problems.is_empty() && !problems.join("").contains("SECRET"), "{text}\n{problems:#?}");
+    }
+}
+
+const KEYS: &str = r#"
+[[keys]]
+name = "cms"
+key = "cms_0123456789abcdef"
+account = "shop"
+scopes = ["purge"]
+urls = ["https://img.example.com/shop/photos/", "http://alias.test:8080/b%20c"]
+[[keys]]
+name = "on call"
+key = { env = "FRESHET_TEST_KEY" }
+scopes = ["operator"]
+"#;
+
+#[test]
+fn ok_a_key_has_a_name_an_account_scopes_and_urls() {
+    let config = read(&format!(
+        "{}{KEYS}",
+        ACCOUNT.replacen("{ env = \"FRESHET_TEST_KEY\" }", "\"private_0123456789\"", 1)
+    ));
+    let [cms, on_call] = &config.unwrap().keys[..] else { panic!("not two keys") };
+    assert_eq!((&*cms.grant.name, cms.grant.account.as_deref()), ("cms", Some("shop")));
+    assert_eq!(cms.grant.scopes.words(), ["purge"]);
+    assert_eq!(cms.grant.urls.as_ref().map(Vec::len), Some(2));
+    assert!(cms.key.matches(&PrivateKey::from_secret("cms_0123456789abcdef")));
+    assert_eq!((on_call.grant.account.as_deref(), on_call.grant.urls.as_deref()), (None, None));
+    assert_eq!(on_call.grant.scopes.words(), ["read", "purge", "operator"], "operator implies the others");
+    assert!(on_call.key.matches(&PrivateKey::from_secret("0123456789abcdef0123")));
+}
+
+#[test]
+fn err_each_rule_for_keys() {
+    let with = |lines: &str| read(&format!("{ACCOUNT}[[keys]]\n{lines}"));
+    #[rustfmt::skip]
+    let table = [
+        ("",                                                              "keys[0].key = (none): is missing"),
+        ("",                                                              "keys[0].name = (none): must be 1 to 64 bytes"),
+        ("name = \" a\"",                                                 "keys[0].name = \" a\": must be 1 to 64 bytes"),
+        ("name = \"a\\n\"",                                               "keys[0].name = \"a\\n\": must be 1 to 64 bytes"),
+        ("name = \"a\"",                                                  "keys[0].scopes = (none): must name at least one"),
+        ("name = \"a\"\nscopes = []",                                     "keys[0].scopes = []: must name at least one"),
+        ("name = \"a\"\nscopes = [\"write\"]",                            "keys[0].scopes = \"write\": must be \"read\""),
+        ("name = \"a\"\nscopes = [\"read\"]",                             "keys[0].account = (none): is missing"),
+        ("name = \"a\"\nscopes = [\"read\"]\naccount = \"nobody\"",       "keys[0].account = \"nobody\": names no account"),
+        ("name = \"a\"\nscopes = [\"operator\"]\naccount = \"shop\"",     "keys[0].account = \"shop\": must be left out"),
+        ("name = \"a\"\nscopes = [\"operator\"]\nurls = []",              "keys[0].urls = []: must be left out"),
+        ("name = \"a\"\nscopes = [\"purge\"]\naccount = \"shop\"\nurls = []", "keys[0].urls = []: must hold 1 to 32"),
+        ("key = \"a:b\"",                                                 "keys[0].key = …: a private key must not be empty nor"),
+        ("key = { sha256 = \"12\" }",                                     "keys[0].key = …: sha256 must be 64 hex digits"),
+        ("key = { env = \"NOT_SET\" }",                                   "the environment has no variable NOT_SET"),
+        ("key = { env = \"FRESHET_TEST_KEY\" }",                          "an account, or another entry, has this key"),
+        ("secret = \"s\"",                                                "keys[0].secret = …: unknown key"),
+    ];
+    for (lines, expected) in table {
+        let problems = with(lines).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}\n{problems:#?}");
+    }
+    let reachable =
+        read(&format!("[admin]\nlisten = \"0.0.0.0:81\"\n{ACCOUNT}[[keys]]\nkey = \"short\"")).unwrap_err();
+    assert!(
+        reachable.iter().any(|problem| problem.contains("keys[0].key = …: a private key shorter")),
+        "{reachable:#?}"
+    );
+    let twice = read(&format!("{ACCOUNT}{KEYS}{KEYS}")).unwrap_err();
+    for expected in
+        ["keys[2].name = cms: another key has this name", "keys[2].key = …: an account, or another entry"]
+    {
+        assert!(twice.iter().any(|problem| problem.contains(expected)), "{expected}\n{twice:#?}");
+    }
+}
+
+#[test]
+fn a_key_is_bound_to_folders_of_its_account_alone() {
+    #[rustfmt::skip]
+    let table = [
+        // url                                          is taken
+        ("https://img.example.com/shop/photos/",        true),
+        ("http://img.example.com/shop/photos",          true),
+        ("https://IMG.example.com:443/shop",            true),
+        ("http://alias.test:8080",                      true),
+        ("http://alias.test:8080/a/b%20c/",             true),
+        ("http://alias.test/a/",                        false),
+        ("https://img.example.com/shopping/",           false),
+        ("https://img.example.com/",                    false),
+        ("https://other.test/shop/",                    false),
+        ("ftp://img.example.com/shop/",                 false),
+        ("img.example.com/shop/",                       false),
+        ("https://u@img.example.com/shop/",             false),
+        ("https://img.example.com/shop/a*",             false),
+        ("https://img.example.com/shop/a?b",            false),
+        ("https://img.example.com/shop/a#b",            false),
+        ("https://img.example.com/shop/../a",           false),
+        ("https://img.example.com/shop/%2e%2E/a",       false),
+        ("https://img.example.com/shop/a%2",            false),
+        ("https://img.example.com/shop/%zz",            false),
+        ("https://img.example.com/shop/%00",            false),
+        ("https://img.example.com/shop/a\\b",           false),
+    ];
+    let accounts = read(ACCOUNT).unwrap().accounts;
+    for (url, is_taken) in table {
+        let urls = Some(vec![url.to_owned()]);
+        let grant = Grant::new("a".into(), Some("shop".into()), Scopes::of(&[Scope::Purge]), urls, &accounts);
+        let expected = if is_taken { None } else { Some(GrantError::Url(url.to_owned())) };
+        assert_eq!(grant.err(), expected, "{url}");
     }
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::authority::Authority;
+use super::grant::Grant;
 
 /// A whole config.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub demo_origin: DemoOrigin,
     /// The tenants, at least one.
     pub accounts: Vec<Account>,
+    /// Keys with scopes of their own, beside the accounts' private ones.
+    pub keys: Vec<NamedKey>,
     /// Rules for requests, the first that matches counts; where none does, the defaults for images hold.
     pub routes: Vec<Route>,
     /// What is allowed here and would be refused elsewhere, for the log.
@@ -58,6 +61,8 @@ pub struct Proxy {
     pub write_timeout: Duration,
     /// How long running answers may take after a signal to stop.
     pub drain_timeout: Duration,
+    /// Whether the method PURGE purges here, with a key.
+    pub purge_method: bool,
 }
 
 /// `[admin]`
@@ -221,6 +226,11 @@ impl PrivateKey {
         PrivateKey { sha256 }
     }
 
+    /// Its SHA-256.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
     /// Whether `presented` is this key: hashes of equal length are compared, in constant time.
     pub fn matches(&self, presented: &PrivateKey) -> bool {
         self.sha256.ct_eq(&presented.sha256).into()
@@ -231,6 +241,15 @@ impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey(…)")
     }
+}
+
+/// `[[keys]]`
+#[derive(Clone, Debug)]
+pub struct NamedKey {
+    /// What it may do.
+    pub grant: Grant,
+    /// The secret.
+    pub key: PrivateKey,
 }
 
 /// `[[routes]]`; what a route leaves out is as its [mode](HttpMode) has it.

@@ -185,6 +185,16 @@ impl Endpoints {
         self.printed(prefix.as_str(), |url| self.parse_prefix(url).is_ok_and(|(_, parsed)| parsed == *prefix))
     }
 
+    /// The id of the account with this index.
+    pub(crate) fn id_of(&self, account: usize) -> &str {
+        &self.owners[account].id
+    }
+
+    /// Whether the URLs of the account with this index count as the bytes they are.
+    pub(crate) fn is_opaque(&self, account: usize) -> bool {
+        self.owners[account].urls == Urls::Opaque
+    }
+
     /// The endpoints of the account with this index, the canonical one first.
     pub(crate) fn of_account(&self, account: usize) -> &[Box<str>] {
         &self.owners[account].endpoints

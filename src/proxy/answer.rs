@@ -76,7 +76,7 @@ impl Proxy {
         let body = variant.body();
         let age = variant.freshness(now).age(variant.age_at(now));
         if asked.wants_the_whole() && body.part().is_none() {
-            let stamp = Stamp { age, cache_status, request_id: asked.request_id.as_str() };
+            let stamp = Stamp { age, cache_status, request_id: asked.request_id.as_bytes() };
             let mut fields = variant.answer(&stamp);
             fields::tell(&mut fields, variant.status(), &asked.policy);
             return reply::new(variant.status(), fields, ReplyBody::stored(body.clone(), 0..body.bytes()));

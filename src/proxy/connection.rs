@@ -1,8 +1,9 @@
 //! A client's connection with every time-out that hyper lacks: for a head, between requests, and for an
 //! answer that the client does not take.
 //!
-//! Wraps the socket, below hyper. No lock. On the way of a hit that goes straight through it costs two
-//! reads of the clock: a timer is armed when the socket makes it wait, and left armed when it need not fire.
+//! Wraps the socket, below hyper. No lock. On the way of a hit that goes straight through it costs one read of
+//! the clock: a timer is armed when the socket makes it wait, and left armed when it need not fire; and when a head
+//! began is asked only where it does not come at once.
 
 use std::future::Future;
 use std::io;
@@ -26,7 +27,7 @@ pub struct Phase(Arc<Current>);
 
 struct Current {
     phase: AtomicU8,
-    /// In milliseconds after `start`.
+    /// In milliseconds after `start`; `UNTIMED` until somebody asks.
     since: AtomicU64,
     start: Instant,
 }
@@ -34,6 +35,9 @@ struct Current {
 const WAITING: u8 = 0;
 const HEAD: u8 = 1;
 const BUSY: u8 = 2;
+
+/// Of a phase that has begun just now.
+const UNTIMED: u64 = u64::MAX;
 
 impl Phase {
     /// A new connection: its first head is due.
@@ -49,13 +53,19 @@ impl Phase {
 
     /// Its answer is handed over.
     pub fn waiting(&self) {
-        self.enter(WAITING);
+        self.0.since.store(self.elapsed_ms(), Ordering::Relaxed);
+        self.0.phase.store(WAITING, Ordering::Relaxed);
     }
 
-    fn enter(&self, phase: u8) {
-        let since = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.since.store(since, Ordering::Relaxed);
-        self.0.phase.store(phase, Ordering::Relaxed);
+    /// A head begins. hyper reads on until it is complete, or there is nothing to read: then somebody asks since
+    /// when it is due.
+    fn begin_head(&self) {
+        self.0.since.store(UNTIMED, Ordering::Relaxed);
+        self.0.phase.store(HEAD, Ordering::Relaxed);
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(UNTIMED - 1)
     }
 
     fn is(&self, phase: u8) -> bool {
@@ -63,6 +73,9 @@ impl Phase {
     }
 
     fn since(&self) -> Instant {
+        if self.0.since.load(Ordering::Relaxed) == UNTIMED {
+            self.0.since.store(self.elapsed_ms(), Ordering::Relaxed);
+        }
         self.0.start + Duration::from_millis(self.0.since.load(Ordering::Relaxed))
     }
 }
@@ -117,7 +130,7 @@ impl<S> Guarded<S> {
     /// After the socket gave bytes: they may begin a head.
     fn has_read(&mut self) {
         if self.phase.is(WAITING) {
-            self.phase.enter(HEAD);
+            self.phase.begin_head();
             self.blocked = None;
         }
     }
@@ -188,6 +201,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                 self.has_read();
             }
             return polled;
+        }
+        if self.phase.is(BUSY)
+            && let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(context).is_pending()
+        {
+            return Poll::Pending; // It is looked at again when that fires, whatever it was armed for.
         }
         let deadline = self.read_deadline();
         self.wait(deadline, context)?;

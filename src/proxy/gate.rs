@@ -26,7 +26,7 @@ pub enum Refusal {
     /// There are more than `REQUEST_FIELDS_MAX` fields (RFC 6585 §5). hyper's own bound, of 100, costs nothing while
     /// it is left alone.
     TooManyFields,
-    /// GET and HEAD have no body here (RFC 9110 §9.3.1).
+    /// GET and HEAD have no body here (RFC 9110 §9.3.1), nor has a PURGE.
     Body,
     /// A transfer coding other than one `chunked` (RFC 9112 §6.1).
     TransferCoding,
@@ -72,7 +72,7 @@ impl Refusal {
             Refusal::TargetForm => "The request target must be a path.".into(),
             Refusal::TargetTooLong => format!("The request target is longer than {TARGET_BYTES_MAX} bytes."),
             Refusal::TooManyFields => format!("The request has more than {REQUEST_FIELDS_MAX} fields."),
-            Refusal::Body => "A GET or HEAD request must have no body.".into(),
+            Refusal::Body => "A GET, HEAD or PURGE request must have no body.".into(),
             Refusal::TransferCoding => "The only transfer coding taken is one \"chunked\".".into(),
             Refusal::ConnectionOption => "Connection names a field that is not hop-by-hop.".into(),
             Refusal::Expectation => "The only expectation met is 100-continue.".into(),

@@ -101,7 +101,7 @@ async fn connection(socket: TcpStream, peer: SocketAddr, proxy: Arc<Proxy>, mut 
     let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config), interim.clone());
     let service = service_fn(|request| {
         phase.busy();
-        let answer = proxy.answer(request, &interim);
+        let answer = proxy.answer(request, peer.ip(), &interim);
         let phase = phase.clone();
         async move { Ok::<_, Infallible>(answer.await.map(|body| body.ending(phase))) }
     });

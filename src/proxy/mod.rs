@@ -3,7 +3,7 @@
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
 //! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs`, whose connections are those of
 //! `origin_connection.rs`, and `arrival.rs` streams and stores what comes; `refreshes.rs` keeps refreshes apart.
-//! HEAD goes by `head.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
+//! HEAD goes by `head.rs`, PURGE by `purge_method.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
 //! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in
 //! `cache` alone.
 
@@ -20,6 +20,7 @@ mod origin;
 mod origin_connection;
 mod pass;
 mod pipeline;
+mod purge_method;
 mod refreshes;
 mod reply;
 mod request_id;
@@ -27,8 +28,8 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{self, HeaderValue};
@@ -44,6 +45,8 @@ use origin::{Ask, Origin, OriginBody};
 use refreshes::Refreshes;
 use request_id::{RequestIds, RequestName};
 use routes::Routes;
+
+pub use purge_method::{PurgeCall, PurgeDoor};
 
 /// What every request of the data plane shares.
 pub struct Proxy {
@@ -64,6 +67,8 @@ pub struct Proxy {
     refreshes: Refreshes,
     /// Of `multipart/byteranges` so far: no two have one boundary.
     boundaries: AtomicU64,
+    /// Who answers the method PURGE; nobody where it is off.
+    purge_door: OnceLock<Arc<dyn PurgeDoor>>,
 }
 
 /// An account, as the data plane sees it.
@@ -106,7 +111,13 @@ impl Proxy {
             request_ids: RequestIds::new(instance),
             refreshes: Refreshes::default(),
             boundaries: AtomicU64::new(0),
+            purge_door: OnceLock::new(),
         })
+    }
+
+    /// From now on the method PURGE is answered, by `door`. The first one stays.
+    pub fn open_purge_door(&self, door: Arc<dyn PurgeDoor>) {
+        self.purge_door.get_or_init(|| door);
     }
 
     /// What the origin is asked for a key: its canonical path and query, and these fields.

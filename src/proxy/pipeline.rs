@@ -5,6 +5,7 @@
 //! answers `answer.rs`; HEAD of what is not fresh is `head.rs`.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -19,6 +20,7 @@ use super::answer::passed;
 use super::arrival::TOO_LARGE;
 use super::fill::{Errand, Fill, HandedOver};
 use super::interim::{self, Interim, Offers, Open};
+use super::purge_method::{self, PurgeCall, PurgeDoor};
 use super::reply::{self, Reply};
 use super::request_id::RequestName;
 use super::{Proxy, Site, gate};
@@ -139,15 +141,22 @@ enum Course {
     Bypass(Asked),
     /// A method that the cache doesn't answer.
     Pass(Request<Incoming>, Key, Arc<Site>, Arc<Policy>),
+    /// A PURGE, and who answers it.
+    Purge(PurgeCall, Arc<dyn PurgeDoor>),
 }
 
 impl Proxy {
     /// Answers a request; every error is an answer too.
-    pub fn answer(self: &Arc<Proxy>, request: Request<Incoming>, interim: &Interim) -> Answering {
+    pub fn answer(
+        self: &Arc<Proxy>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        interim: &Interim,
+    ) -> Answering {
         let request_id = self.request_ids.name(request.headers());
         // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
         let takes_interim = request.version() >= Version::HTTP_11;
-        let course = match self.course(request, request_id) {
+        let course = match self.course(request, peer, request_id) {
             Course::Answered(reply, outcome) => {
                 return Answering::AtOnce(Some(self.account(reply, outcome, &request_id)));
             }
@@ -180,7 +189,12 @@ impl Proxy {
     }
 
     /// The gate, the route, the look-up.
-    fn course(self: &Arc<Proxy>, request: Request<Incoming>, request_id: RequestName) -> Course {
+    fn course(
+        self: &Arc<Proxy>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        request_id: RequestName,
+    ) -> Course {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return Course::Answered(reply::options(), Outcome::Pass);
         }
@@ -210,6 +224,14 @@ impl Proxy {
                     request_id,
                     interim: None,
                 })
+            }
+            _ if purge_method::is_purge(&request)
+                && let Some(door) = self.purge_door.get() =>
+            {
+                match purge_method::read(request, located.account, peer) {
+                    Ok(call) => Course::Purge(call, door.clone()),
+                    Err(refusal) => Course::Answered(reply::refusal(&refusal, &route.allow), Outcome::Error),
+                }
             }
             ref method if route.passes(method) => {
                 Course::Pass(request, located.key, site.clone(), route.policy.clone())
@@ -270,6 +292,11 @@ impl Proxy {
             Course::Bypass(asked) => self.bypass(&Asked { interim, ..asked }).await,
             Course::Pass(request, key, site, policy) => {
                 self.pass(request, key, &site, &policy, request_id, interim).await
+            }
+            Course::Purge(call, door) => {
+                let reply = purge_method::answered(door.purge(call).await);
+                let outcome = if reply.status().is_success() { Outcome::Pass } else { Outcome::Error };
+                (reply, outcome)
             }
         }
     }

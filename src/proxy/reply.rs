@@ -84,7 +84,10 @@ pub fn stamp(fields: &mut HeaderMap, age: Option<u64>, cache_status: &CacheStatu
 /// Names the request in its answer, and in the body of an error of ours.
 pub fn name(reply: &mut Reply, request_id: &RequestName) {
     reply.headers_mut().insert(X_REQUEST_ID, request_id.value());
-    reply.body_mut().add_line(&format!("Request: {}\n", request_id.as_str()));
+    // JSON would be none with a line more.
+    if reply.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
+        reply.body_mut().add_line(&format!("Request: {}\n", request_id.as_str()));
+    }
 }
 
 /// The answer to `OPTIONS *`: what the server as a whole takes (RFC 9110 §9.3.7).

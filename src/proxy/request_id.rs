@@ -73,7 +73,12 @@ impl RequestName {
 
     /// The token.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).expect("a token is ASCII")
+        std::str::from_utf8(self.as_bytes()).expect("a token is ASCII")
+    }
+
+    /// The same, unread.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
     }
 
     /// The token as the value of a field. Costs one allocation.

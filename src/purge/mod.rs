@@ -17,8 +17,8 @@
 //!   (sweeps that have not ended); `changes.rs` has what operators change.
 //! - `history.rs` shows what was changed; `dry_run.rs` what a purge would remove.
 //! - `warming.rs` and `fetching.rs` fetch again what was purged.
-//! - `ledger.rs` is the thread that makes all of it durable, over `unwritten.rs`, `standing.rs`, `storage.rs` and
-//!   `migration.rs`; `request.rs`, `record.rs` and `wish.rs` are values.
+//! - `ledger.rs` makes all of it durable, by the thread of `writer.rs`, over `unwritten.rs`, `standing.rs`, `storage.rs`
+//!   and `migration.rs`; `request.rs`, `record.rs` and `wish.rs` are values.
 
 mod changes;
 #[cfg(test)]
@@ -26,6 +26,7 @@ mod disk;
 mod dry_run;
 mod error;
 mod fetching;
+mod health;
 mod history;
 mod ledger;
 mod live;
@@ -40,11 +41,12 @@ mod submission;
 mod unwritten;
 mod warming;
 mod wish;
+mod writer;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
@@ -60,8 +62,9 @@ pub use changes::{AllowanceChange, ChangeError, Changed};
 pub use dry_run::{DryRun, Found};
 pub use error::LedgerError;
 pub use fetching::{Cancelled, Fetcher};
+pub use health::{Health, LedgerFigures, Trouble};
 pub use history::{Cursor, Filter, Page, Progress};
-pub use ledger::{Health, Kept, LedgerFigures, Trouble, Unreadable};
+pub use ledger::{Kept, Unreadable};
 pub use quota::{Allowance, Month};
 pub use record::{Change, Kind, Purge, Record, TargetRecord};
 pub use request::{Attempt, By, Counts, Door, RequestId, Status};
@@ -71,13 +74,14 @@ pub use warming::{Fetched, Warm, WarmProgress, WarmState};
 pub use wish::{Named, Wish};
 
 use dry_run::Surveyor;
-use ledger::{Bounds, Ledger};
+use ledger::Ledger;
 use live::Live;
 use quota::Quota;
 use recent::Recent;
 use standing::Standing;
 use storage::Medium;
 use warming::Warmings;
+use writer::Bounds;
 
 /// Accepts purges, and says how far they are. Clones are handles of the same one.
 #[derive(Clone)]
@@ -266,7 +270,11 @@ impl State {
 
 /// Wall time in microseconds since 1970; 0 before it.
 fn unix_us(clock: &Clock) -> u64 {
-    ledger::micros(clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default())
+    micros(clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

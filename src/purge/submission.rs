@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::ledger::{Entry, Kept, Place, micros};
+use super::ledger::{Entry, Kept, Place};
 use super::live::Fence;
 use super::recent::Identity;
 use super::record::{Change, Purge, Record, TargetRecord};
@@ -15,7 +15,7 @@ use super::request::{Attempt, By, Counts, RequestId, Status};
 use super::standing::Effect;
 use super::warming::Warm;
 use super::wish::Wish;
-use super::{Month, PurgeError, Purger, RefusedTarget, Shared, State};
+use super::{Month, PurgeError, Purger, RefusedTarget, Shared, State, micros};
 use crate::cache::{OnSwept, Removed};
 use crate::clock::Moment;
 use crate::limits;

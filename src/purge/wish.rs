@@ -35,6 +35,8 @@ pub enum Named {
     Transformation(String),
     /// By its URL with `*` in it.
     Pattern(String),
+    /// By the URL that it lies below, by whole segments, or has.
+    Tree(String),
     /// By a host that its account has an endpoint on.
     Host {
         /// With its port, if it is another than the scheme's.
@@ -60,6 +62,7 @@ impl Named {
             Named::Tag(_) => "tag",
             Named::Transformation(_) => "transformation",
             Named::Pattern(_) => "pattern",
+            Named::Tree(_) => "tree",
             Named::Host { .. } => "host",
             Named::Everything { .. } => EVERYTHING,
         }
@@ -75,6 +78,7 @@ impl Named {
             | Named::Tag(text)
             | Named::Transformation(text)
             | Named::Pattern(text)
+            | Named::Tree(text)
             | Named::Host { host: text, .. } => text,
             Named::Everything { .. } => EVERYTHING,
         }
@@ -104,6 +108,7 @@ impl Wish {
                 Transformation::new(id, name).map(Target::Transformation).map_err(Refusal::Transformation)
             }
             Named::Pattern(url) => Target::parse_pattern(url, account, endpoints),
+            Named::Tree(url) => Target::parse_tree(url, account, endpoints),
             Named::Host { host, confirm } => {
                 let parsed =
                     Authority::parse(host).map_err(|error| Refusal::Url(KeyError::Authority(error)))?;
@@ -176,16 +181,5 @@ mod tests {
         let refusal = Refusal::ConfirmMissing { expected: "img.test".into() };
         let message = "a purge as wide as this is confirmed: say `img.test` as `confirm`, too";
         assert_eq!(refusal.to_string(), message);
-    }
-
-    #[test]
-    fn wishes_that_differ_have_identities_that_differ() {
-        let text = "x".to_owned();
-        let named = [Named::Url(text.clone()), Named::Asset(text.clone()), Named::Tag(text)];
-        let wishes = named.into_iter().flat_map(|named| {
-            [Mode::Delete, Mode::Stale].map(|mode| Wish { named: named.clone(), mode }.identity())
-        });
-        let wishes: std::collections::BTreeSet<String> = wishes.collect();
-        assert_eq!(wishes.len(), 6);
     }
 }

@@ -16,7 +16,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("cache",       &["limits", "clock", "config", "telemetry", "key", "target", "semantics"]),
     ("purge",       &["limits", "clock", "config", "telemetry", "key", "target", "cache"]),
     ("proxy",       &["limits", "clock", "config", "telemetry", "key", "target", "semantics", "cache"]),
-    ("admin",       &["limits", "clock", "config", "telemetry", "target", "purge", "cache"]),
+    ("admin",       &["limits", "clock", "config", "telemetry", "key", "target", "purge", "cache"]),
     ("demo_origin", &["limits", "clock"]),
     ("app",         &["limits", "clock", "config", "telemetry", "key", "cache", "purge", "proxy", "admin", "demo_origin"]),
     ("lib",         &[]),
