@@ -36,7 +36,7 @@ macro_rules! file {
 }
 
 /// Each file's name, type and bytes.
-const FILES: [(&str, &str, &[u8]); 31] = [
+const FILES: [(&str, &str, &[u8]); 32] = [
     file!("index.html", HTML),
     file!("base.css", CSS),
     file!("parts.css", CSS),
@@ -49,6 +49,7 @@ const FILES: [(&str, &str, &[u8]); 31] = [
     file!("allowance.js", SCRIPT),
     file!("api.js", SCRIPT),
     file!("dom.js", SCRIPT),
+    file!("feedback.js", SCRIPT),
     file!("format.js", SCRIPT),
     file!("history.js", SCRIPT),
     file!("inspect.js", SCRIPT),
