@@ -36,7 +36,7 @@ macro_rules! file {
 }
 
 /// Each file's name, type and bytes.
-const FILES: [(&str, &str, &[u8]); 32] = [
+const FILES: [(&str, &str, &[u8]); 33] = [
     file!("index.html", HTML),
     file!("base.css", CSS),
     file!("parts.css", CSS),
@@ -65,6 +65,7 @@ const FILES: [(&str, &str, &[u8]); 32] = [
     file!("request.js", SCRIPT),
     file!("requests.js", SCRIPT),
     file!("router.js", SCRIPT),
+    file!("series.js", SCRIPT),
     file!("session.js", SCRIPT),
     file!("shell.js", SCRIPT),
     file!("sign-in.js", SCRIPT),

@@ -148,7 +148,7 @@ export const look = {
       'plots that show the same time',
     );
     await plot.getByText('As a table').click();
-    expect((await plot.locator('tbody tr').count()) >= 10, 'rows of the table');
+    expect((await plot.locator('tbody tr').count()) === 90, 'rows of the table');
     await desk.close();
   },
 

@@ -6,6 +6,7 @@ mod broken_origins;
 mod caching;
 mod clients;
 mod command_line;
+mod command_purges;
 mod conformance;
 mod corpus;
 mod durability;

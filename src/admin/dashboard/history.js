@@ -103,7 +103,11 @@ function make(root, place, signal) {
     exported.href = address('/v1/purges.csv', parameters());
     if (cursor === null && rows.length === 0) replace(body, skeleton(8));
     try {
-      const page = await get('/v1/purges', { ...parameters(), limit: PAGE, cursor }, mine);
+      let page = await get('/v1/purges', { ...parameters(), limit: PAGE, cursor }, mine);
+      // What is filtered is searched a part at a time: a page may be empty though others follow.
+      while (page.purges.length === 0 && page.next !== null) {
+        page = await get('/v1/purges', { ...parameters(), limit: PAGE, cursor: page.next }, mine);
+      }
       const before = rows.length;
       rows = cursor === null ? page.purges : [...rows, ...page.purges];
       show(page.next);

@@ -154,7 +154,7 @@ function make(root, place, signal) {
   }
 
   function row(key) {
-    const made = Boolean(key.id) && key.source !== 'config' && key.origin !== 'config';
+    const made = key.source === 'made';
     return h(
       'tr',
       {},

@@ -2,24 +2,26 @@
 
 import { get, poll } from './api.js';
 import { h, reconcile, replace, setText } from './dom.js';
-import { bytes, compact, micros, number, percent, plural, span, time } from './format.js';
+import { bytes, compact, micros, NONE, number, percent, plural, span, time } from './format.js';
 import { link, restate } from './router.js';
 import { badge, choices, copyButton, failure, setBadge, skeleton } from './parts.js';
 import { endpointOf } from './session.js';
 import { plot } from './plot.js';
+import { condense } from './series.js';
 import { head } from './shell.js';
 
 const REFRESH_MS = 5000;
 const RANGES = [
   [15, '15 min'],
   [60, '1 hour'],
+  [180, '3 hours'],
   [360, '6 hours'],
-  [1440, '24 hours'],
 ];
 const FIRST_RANGE = 60;
 
 const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
-const lastOf = (values) => values.findLast((value) => value !== null && value !== undefined) ?? null;
+/** What the system, or the start of a process, may not tell yet. */
+const maybe = (value, format) => (value === null ? NONE : format(value));
 const perSecond = (value) => `${value >= 100 ? number(value) : value.toPrecision(2).replace(/\.0$/, '')}/s`;
 const ratio = (value) => `${value >= 99.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)} %`;
 
@@ -87,7 +89,7 @@ function plots(onpoint) {
         [series.p99_us, series.p50_us].map((values) =>
           values.map((value, place) => (series.requests[place] > 0 ? value : null)),
         ),
-      said: ({ latency_us }) => micros(latency_us.p50),
+      said: ({ latency_us }) => maybe(latency_us.p50, micros),
     },
     {
       plot: plot({
@@ -146,8 +148,8 @@ function totals({ totals: all, cache, process, started_at: started, version }) {
     ['Errors', number(all.errors), 'answers of Freshet’s own'],
     [
       'Process',
-      bytes(process.resident_bytes),
-      `${span(process.cpu_seconds)} of CPU, ${plural(cache.flights, 'fetch', 'fetches')} under way`,
+      maybe(process.resident_bytes, bytes),
+      `${maybe(process.cpu_seconds, span)} of CPU, ${plural(cache.flights, 'fetch', 'fetches')} under way`,
     ],
   ];
   return [
@@ -200,7 +202,10 @@ function originRow() {
       origin.last_failure && [' · last failure ', time(origin.last_failure_at), `: ${origin.last_failure}`],
     );
     setText(fetches, `${number(origin.fetches)}${origin.failures > 0 ? `, ${number(origin.failures)} failed` : ''}`);
-    setText(first, origin.first_byte_ms === null ? '–' : `${number(origin.first_byte_ms)} ms`);
+    setText(
+      first,
+      maybe(origin.first_byte_ms, (ms) => `${number(ms)} ms`),
+    );
   };
   return row;
 }
@@ -309,7 +314,8 @@ function make(root, place, signal) {
     const mine = round.signal;
     poll(async () => {
       try {
-        show(await get('/v1/overview', { minutes }, mine));
+        const data = await get('/v1/overview', { minutes }, mine);
+        show({ ...data, series: condense(data.series, minutes) });
       } catch (error) {
         if (mine.aborted) return null;
         replace(trouble, failure(error, start));
