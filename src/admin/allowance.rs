@@ -96,7 +96,7 @@ pub(super) struct ChangeBody {
     #[schema(value_type = Option<bool>, default = false)]
     reset: Option<Value>,
     /// A line for the history.
-    #[schema(value_type = Option<String>, max_length = 256, example = "a campaign")]
+    #[schema(value_type = Option<String>, max_length = 1024, example = "a campaign")]
     note: Option<Value>,
 }
 

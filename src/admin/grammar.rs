@@ -71,7 +71,7 @@ struct Options {
     #[schema(value_type = Option<WarmBody>)]
     warm: Option<Value>,
     /// A line for the history, 1024 bytes at most.
-    #[schema(value_type = Option<String>, max_length = 256, example = "new logo")]
+    #[schema(value_type = Option<String>, max_length = 1024, example = "new logo")]
     note: Option<Value>,
 }
 

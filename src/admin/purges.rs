@@ -205,6 +205,7 @@ pub(super) fn by(caller: &Principal, headers: &HeaderMap) -> By {
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "it describes what `Parameters` reads")]
 pub(super) struct ListParameters {
+    /// Purges that are so far.
     #[param(inline)]
     status: Option<StatusWord>,
     /// The account's id; left out, all that the key may see.
