@@ -44,15 +44,21 @@ fn every_call_keeps_to_its_description() {
     let config = work.path().join("config.toml");
     std::fs::write(&config, CONFIG).unwrap();
     let server = Binary::start(&config);
-    let Output { status, stdout, stderr } = Command::new("python3")
-        .args(["-m", "schemathesis.cli", "--config-file"])
-        .arg(clients.join("schemathesis.toml"))
-        .args(["run", &format!("http://{}/openapi.json", server.admin)])
-        .current_dir(work.path())
-        .env("PYTHONPATH", &installed)
-        .env("FRESHET_KEY", KEY)
-        .output()
-        .unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{status}\n{stdout}{stderr}--- the server's log\n{}", server.log());
+    // Wrong keys apart, and slowly: one address may try ten a second, and beyond that right ones are refused, too.
+    let all_but_keys = ["--checks", "all", "--exclude-checks", "ignored_auth"];
+    let keys = ["--checks", "ignored_auth", "--phases", "examples", "--rate-limit", "3/s"];
+    for arguments in [&all_but_keys[..], &keys] {
+        let Output { status, stdout, stderr } = Command::new("python3")
+            .args(["-m", "schemathesis.cli", "--config-file"])
+            .arg(clients.join("schemathesis.toml"))
+            .args(["run", &format!("http://{}/openapi.json", server.admin)])
+            .args(arguments)
+            .current_dir(work.path())
+            .env("PYTHONPATH", &installed)
+            .env("FRESHET_KEY", KEY)
+            .output()
+            .unwrap();
+        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(status.success(), "{status}\n{stdout}{stderr}--- the server's log\n{}", server.log());
+    }
 }

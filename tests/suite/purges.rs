@@ -60,9 +60,6 @@ fn one_call_purges_all_its_targets_and_is_one_row_with_its_counts() {
     let targets = json!([{ "target": "asset", "url": "http://img.test/p/a.jpg" }, "http://img.test/q/b.jpg"]);
     let (status, accepted) = create(&freshet, json!({ "targets": targets, "note": "new logo" }));
     assert_eq!(status, 201, "{accepted}");
-    for (url, is_hit) in urls.into_iter().zip([false, false, false, true]) {
-        assert_eq!(freshet.get(url).is_hit(), is_hit, "{url}");
-    }
     let id = accepted["id"].as_str().unwrap();
     let mut purge = completed(&freshet, id);
     assert!(purge["bytes"].as_u64().unwrap() > 0 && purge["targets"][0]["bytes"].as_u64().unwrap() > 0);
@@ -169,6 +166,7 @@ fn a_call_over_the_allowance_purges_nothing_and_an_operator_raises_it() {
         (json!({}),                     "limit",   "nothing_to_change"),
         (json!({ "limit": -1 }),        "limit",   "limit_not_number"),
         (json!({ "limit": "5" }),       "limit",   "limit_not_number"),
+        (json!({ "limit": 1u64 << 53 }), "limit",  "limit_not_number"),
         (json!({ "reset": 1 }),         "reset",   "reset_not_boolean"),
         (json!({ "limit": 1, "note": 7 }), "note", "note_not_text"),
     ];
