@@ -28,9 +28,11 @@ use crate::clock::Clock;
 use crate::config::{Config, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
 use crate::key::Endpoints;
+use crate::limits::HISTORY_TICK;
 use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
 use crate::purge::{LedgerError, Purger};
-use crate::telemetry::Metrics;
+use crate::telemetry::history::Gauges;
+use crate::telemetry::{Metrics, Telemetry};
 use loopback::Loopback;
 
 /// A running server.
@@ -154,7 +156,9 @@ impl App {
         );
         let (accounts, keys) = (&config.accounts, &config.keys);
         let (shared, purges, cached) = (endpoints.clone(), purger.clone(), cache.clone());
-        let admin = Arc::new(Admin::new(&config.admin, accounts, keys, shared, purges, cached, clock));
+        let admin = Admin::new(&config.admin, accounts, keys, shared, purges, cached, clock);
+        let telemetry = Telemetry::new(metrics.clone(), cache.clock());
+        let admin = Arc::new(admin.showing(telemetry.clone()));
         if config.proxy.purge_method {
             proxy.open_purge_door(Arc::new(Door(admin.clone())));
         }
@@ -176,6 +180,7 @@ impl App {
         }
         let serve = |socket| admin::serve(socket, admin, turned(stopped));
         planes.push(spawn_plane("admin", admins, drain, stop.subscribe(), serve)?);
+        planes.push(spawn_history(telemetry, purger.clone(), cache.clone(), stop.subscribe())?);
         planes.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, endpoints), stop.subscribe())?);
         let origin = origin.map(|(_, stop, thread)| (stop, thread));
         let (proxy, admin) = (proxy_address, admin_address);
@@ -255,6 +260,34 @@ fn spawn_plane<S: Future<Output = ()>>(
         });
     };
     thread::Builder::new().name(name.into()).spawn(plane).map_err(StartError::System)
+}
+
+/// A thread that closes the history's steps, until the stop. On one of its own, and not on a plane's: the cache's
+/// figures take locks that a sweep holds for moments.
+fn spawn_history(
+    telemetry: Telemetry,
+    purger: Purger,
+    cache: Arc<Cache>,
+    stopped: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = runtime().map_err(StartError::System)?;
+    let ticks = async move {
+        loop {
+            let (figures, purges) = (cache.figures(), purger.figures().accepted);
+            let gauges = Gauges { entries: figures.entries, bytes: figures.bytes, purges };
+            telemetry.history.tick(cache.now(), &telemetry.metrics, gauges);
+            tokio::time::sleep(HISTORY_TICK).await;
+        }
+    };
+    let run = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = ticks => {}
+                () = turned(stopped) => {}
+            }
+        });
+    };
+    thread::Builder::new().name("history".into()).spawn(run).map_err(StartError::System)
 }
 
 /// A thread that fetches again what was purged, until the stop; then its fetches end where they are.

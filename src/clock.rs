@@ -71,6 +71,16 @@ impl Clock {
         }
     }
 
+    /// The same for a reading of the system's clock that somebody has already made; costs none.
+    pub fn at(&self, reading: Instant) -> Moment {
+        match &self.0 {
+            Source::System { start } => {
+                Moment(micros(reading.saturating_duration_since(*start)).saturating_add(BEGINNING_US))
+            }
+            Source::Manual(_) => self.now(),
+        }
+    }
+
     /// Wall time, for dates and calendar months. May jump.
     pub fn wall(&self) -> SystemTime {
         match &self.0 {

@@ -98,6 +98,15 @@ pub const PASS_MARKERS_MAX: usize = 100_000;
 /// How long a key is remembered as not storable.
 pub const PASS_MARKER_TIME: Duration = Duration::from_secs(60);
 
+/// Threads whose counts stand apart from each other's; further ones share their places.
+pub const TELEMETRY_SHARDS: usize = 16;
+/// One step of the history that an overview shows.
+pub const HISTORY_STEP: Duration = Duration::from_secs(10);
+/// Steps that are kept: six hours.
+pub const HISTORY_SAMPLES: usize = 6 * 360;
+/// How often somebody looks whether a step has ended.
+pub const HISTORY_TICK: Duration = Duration::from_secs(1);
+
 /// Longest account id.
 pub const ACCOUNT_ID_BYTES_MAX: usize = 64;
 /// Accounts in a config.

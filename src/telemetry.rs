@@ -1,20 +1,40 @@
-//! The table of metrics, and the log.
+//! The table of metrics, how long answers took, how origins are, the last hours, and the log.
 //!
 //! Every counter stands in one table below, with its help. Handles are passed, never global. Counting is one
-//! relaxed addition.
+//! relaxed addition in a shard of the thread (`telemetry/shards.rs`). What an overview shows is gathered here by
+//! the planes, which know nothing of each other.
+
+pub mod histogram;
+pub mod history;
+pub mod origins;
+pub mod process;
+mod shards;
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::clock::Clock;
 use crate::config::{Log, LogFormat};
+use histogram::Histogram;
+use history::History;
+use origins::Origins;
+use shards::Shards;
 
 /// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+#[derive(Debug)]
+pub struct Counter(Shards<AtomicU64>);
+
+impl Default for Counter {
+    fn default() -> Counter {
+        Counter(Shards::new(AtomicU64::default))
+    }
+}
 
 impl Counter {
     /// One more.
@@ -24,12 +44,12 @@ impl Counter {
 
     /// `by` more.
     pub fn add(&self, by: u64) {
-        self.0.fetch_add(by, Ordering::Relaxed);
+        self.0.own().fetch_add(by, Ordering::Relaxed);
     }
 
     /// The number so far.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.all().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -39,6 +59,10 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Metrics {
             $(#[doc = $help] pub $name: Counter,)*
+            /// From a request's head to its answer's.
+            pub latency: Histogram,
+            /// How the origins are.
+            pub origins: Origins,
         }
 
         impl Metrics {
@@ -60,7 +84,27 @@ counters! {
     fetches: "Requests sent to origins, retries not counted.",
     fetch_failures: "Fetches that brought no usable answer.",
     stored: "Responses stored.",
+    bytes_sent: "Bytes of answers' bodies, as they were handed over to be sent.",
+    bytes_from_cache: "Those of them that came from the store.",
     not_stored_purged: "Responses not stored because a purge came while they were fetched.",
+}
+
+/// What an overview is made of.
+#[derive(Clone)]
+pub struct Telemetry {
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The last hours.
+    pub history: Arc<History>,
+    /// When the process started.
+    pub started: SystemTime,
+}
+
+impl Telemetry {
+    /// Of a process that starts now.
+    pub fn new(metrics: Arc<Metrics>, clock: &Clock) -> Telemetry {
+        Telemetry { metrics, history: Arc::new(History::new(clock.now())), started: clock.wall() }
+    }
 }
 
 /// Sends the log to standard error, as the config says. Once a process; a second call does nothing.

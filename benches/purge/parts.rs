@@ -10,12 +10,22 @@ use freshet::cache::{Body, Cache};
 use freshet::clock::Clock;
 use freshet::key::{Endpoints, Key};
 use freshet::limits::FENCES_MAX;
-use freshet::target::{Mode, Tag, Tags, Target};
+use freshet::target::{Mode, Tag, Tags, Target, Transformation};
 use http::{HeaderMap, StatusCode};
 
 use crate::Figure;
 use crate::support::{self, resident_bytes};
 use crate::world::{World, median, thread_time, url};
+
+/// What the fences of a row are over.
+#[derive(Clone, Copy)]
+enum Of {
+    Prefixes,
+    Transformations,
+    /// That begin as the entries do, and end in a `*`: each is looked for in the whole key.
+    Patterns,
+    All,
+}
 
 /// The check alone, of an entry older than every fence that none of them names: it is asked everything.
 pub fn check() -> Vec<Figure> {
@@ -24,27 +34,38 @@ pub fn check() -> Vec<Figure> {
     let prefix = |at: usize| target(format!("http://img.test/photographs/m000/l0/k0/c{at:02}/other-*"));
     let tag = |name: &str| Tag::new("a", name).expect("a valid name");
     let tags = Tags::new(["harbour", "summer", "2024"].map(tag)).expect("few");
+    let pattern = |at: usize| {
+        let url = format!("http://img.test/photographs/*/c{at:02}/*/other-*.jpg?tr=*");
+        Target::parse_pattern(&url, 0, &endpoints).expect("it is eligible")
+    };
+    let named = |at: usize| {
+        Target::Transformation(Transformation::new("a", &format!("n-{at}")).expect("a valid name"))
+    };
     let rows = [
-        ("0", 0, 5.0),
-        ("1", 1, 50.0),
-        ("100", 100, 150.0),
-        ("of all kinds, at the cap,", FENCES_MAX, 250.0),
+        ("0", Of::Prefixes, 0, 5.0),
+        ("1", Of::Prefixes, 1, 50.0),
+        ("100", Of::Prefixes, 100, 150.0),
+        ("100 over transformations,", Of::Transformations, 100, 150.0),
+        ("1 over a pattern,", Of::Patterns, 1, 150.0),
+        ("100 over patterns,", Of::Patterns, 100, 10_000.0),
+        ("of all kinds, at the cap,", Of::All, FENCES_MAX, 250.0),
     ];
-    rows.map(|(words, count, most)| {
+    rows.map(|(words, of, count, most)| {
         let fences = FencesAlone::default();
         for at in 0..count {
-            if most < 200.0 {
-                fences.publish(&prefix(at), Mode::Delete);
-                continue;
-            }
-            // Hard and soft, by prefix, URL, asset and tag: every list of the snapshot has some.
+            // Hard and soft, by prefix, URL, asset and tag: most lists of the snapshot have some.
             let mode = if at % 2 == 0 { Mode::Delete } else { Mode::Stale };
             let image = format!("http://img.test/photographs/m000/l0/k0/c{at:02}/other.jpg?tr=w-{at}");
-            match at / 2 % 4 {
-                0 => fences.publish(&prefix(at), mode),
-                1 => fences.publish(&target(image), mode),
-                2 => fences.publish(&Target::parse_asset(&image, 0, &endpoints).expect("an image"), mode),
-                _ => fences.publish(&Target::Tag(tag(&format!("season-{at}"))), mode),
+            match (of, at / 2 % 4) {
+                (Of::Prefixes, _) => fences.publish(&prefix(at), Mode::Delete),
+                (Of::Transformations, _) => fences.publish(&named(at), Mode::Delete),
+                (Of::Patterns, _) => fences.publish(&pattern(at), Mode::Delete),
+                (Of::All, 0) => fences.publish(&prefix(at), mode),
+                (Of::All, 1) => fences.publish(&target(image), mode),
+                (Of::All, 2) => {
+                    fences.publish(&Target::parse_asset(&image, 0, &endpoints).expect("an image"), mode);
+                }
+                (Of::All, _) => fences.publish(&Target::Tag(tag(&format!("season-{at}"))), mode),
             }
         }
         assert_eq!(fences.alive(), count);

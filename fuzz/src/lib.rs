@@ -100,7 +100,7 @@ fn fields(text: &[u8]) -> HeaderMap {
 }
 
 /// A URL has one key: printed and read again it is the same, it is a request target that any origin's parser takes, and
-/// what a purge names by the URL, or by a beginning of it, covers it.
+/// what a purge names by the URL, by a beginning of it, or by a pattern made of it, covers it.
 pub fn key(data: &[u8]) {
     let (config, endpoints) = endpoints();
     let text = String::from_utf8_lossy(data);
@@ -110,6 +110,12 @@ pub fn key(data: &[u8]) {
             assert!(target.to_string().starts_with(&inside), "{target} is not within {inside}");
             let url = target.url(endpoints).expect("its account has an endpoint that leads back");
             assert_eq!(Target::parse(&url, account, endpoints), Ok(target), "{url}");
+        }
+        for parse in [Target::parse_folder, Target::parse_pattern] {
+            if let Ok(target) = parse(&text, account, endpoints) {
+                let inside = format!(" {}/", config.accounts[account].id);
+                assert!(target.to_string().contains(&inside), "{target} is not within {inside}");
+            }
         }
     }
     let Ok(located) = endpoints.parse_url(&text) else { return };
@@ -132,6 +138,14 @@ pub fn key(data: &[u8]) {
             let target =
                 parse(&url, located.account, endpoints).unwrap_or_else(|refusal| panic!("{url}: {refusal}"));
             assert!(target.covers(key, &untagged), "{target} does not cover {key}");
+        }
+    }
+    // In its own spelling a `*` may stand for nothing, and for all that follows it.
+    for (cut, _) in url.char_indices().take(500) {
+        for pattern in [format!("{}*{}", &url[..cut], &url[cut..]), format!("{}*", &url[..cut])] {
+            if let Ok(target) = Target::parse_pattern(&pattern, located.account, endpoints) {
+                assert!(target.covers(key, &untagged), "{target} does not cover {key}");
+            }
         }
     }
     for (cut, _) in text.char_indices() {

@@ -36,7 +36,7 @@ macro_rules! file {
 }
 
 /// Each file's name, type and bytes.
-const FILES: [(&str, &str, &[u8]); 31] = [
+const FILES: [(&str, &str, &[u8]); 33] = [
     file!("index.html", HTML),
     file!("base.css", CSS),
     file!("parts.css", CSS),
@@ -49,6 +49,7 @@ const FILES: [(&str, &str, &[u8]); 31] = [
     file!("allowance.js", SCRIPT),
     file!("api.js", SCRIPT),
     file!("dom.js", SCRIPT),
+    file!("feedback.js", SCRIPT),
     file!("format.js", SCRIPT),
     file!("history.js", SCRIPT),
     file!("inspect.js", SCRIPT),
@@ -64,6 +65,7 @@ const FILES: [(&str, &str, &[u8]); 31] = [
     file!("request.js", SCRIPT),
     file!("requests.js", SCRIPT),
     file!("router.js", SCRIPT),
+    file!("series.js", SCRIPT),
     file!("session.js", SCRIPT),
     file!("shell.js", SCRIPT),
     file!("sign-in.js", SCRIPT),

@@ -21,6 +21,7 @@ mod grammar;
 mod input;
 mod invalidate;
 mod openapi;
+mod overview;
 mod pages;
 mod purge_method;
 mod purges;
@@ -62,6 +63,7 @@ use crate::config::{self, Account, Authority, NamedKey, Scope};
 use crate::key::Endpoints;
 use crate::limits;
 use crate::purge::{Allowance, Attempt, By, Door, Named, PurgeError, Purger, RequestId, Submission, Wish};
+use crate::telemetry::{Metrics, Telemetry};
 use access::{Denial, Principal};
 
 use allowance::AllowanceShown;
@@ -78,6 +80,7 @@ pub struct Admin {
     endpoints: Arc<Endpoints>,
     hosts: Vec<Authority>,
     clock: Clock,
+    telemetry: Telemetry,
     times: Times,
 }
 
@@ -119,9 +122,15 @@ impl Admin {
             access: access::Access::new(accounts, keys, &endpoints),
             endpoints,
             hosts: config.hosts.clone(),
+            telemetry: Telemetry::new(Arc::new(Metrics::default()), &clock),
             clock,
             times: Times::default(),
         }
+    }
+
+    /// The same with this to show of what the data plane does.
+    pub fn showing(self, telemetry: Telemetry) -> Admin {
+        Admin { telemetry, ..self }
     }
 
     /// Refuses wishes that this caller may not purge in this account. What can't be purged at all passes here: why

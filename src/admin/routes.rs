@@ -14,7 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::openapi::{self, Description};
-use super::{Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, purges, session, site};
+use super::{
+    Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, overview, purges, session, site,
+};
 
 /// Where the path of one request's status ends and its id begins.
 pub(super) const STATUS_PATH: &str = "/v1/files/purge/";
@@ -39,6 +41,7 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(cache::show))
         .routes(routes!(cache::keys))
         .routes(routes!(cache::image))
+        .routes(routes!(overview::overview))
         .routes(routes!(invalidate::invalidate))
         .routes(routes!(session::who, session::sign_in, session::sign_out))
         .routes(routes!(api::audit))

@@ -96,6 +96,8 @@ async fn fetch(proxy: SocketAddr, request: Request<Empty<Bytes>>) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
     use std::path::Path;
 
     use super::super::App;
@@ -104,12 +106,46 @@ mod tests {
     use crate::config;
     use crate::purge::{Attempt, By, Door, Submission, Warm, WarmProgress, WarmState, Wish};
 
+    /// An origin that has every image but those that are named `none`, and varies them by Accept.
+    fn origin() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for socket in listener.incoming() {
+                let socket = socket.unwrap();
+                std::thread::spawn(move || answer(&socket));
+            }
+        });
+        address
+    }
+
+    fn answer(mut socket: &std::net::TcpStream) {
+        let mut target = None;
+        for line in BufReader::new(socket).lines() {
+            let Ok(line) = line else { return };
+            if !line.is_empty() {
+                target.get_or_insert(line);
+                continue;
+            }
+            let has_none = target.take().is_some_and(|target| target.contains("none"));
+            let status = if has_none { "404 Not Found" } else { "200 OK" };
+            let fields =
+                "content-type: image/png\r\ncache-control: max-age=60\r\nvary: accept\r\ncontent-length: 1";
+            if write!(socket, "HTTP/1.1 {status}\r\n{fields}\r\n\r\nx").is_err() {
+                return;
+            }
+        }
+    }
+
     fn start() -> (App, Loopback) {
-        let text = "[proxy]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-            [ledger]\npath = \":memory:\"\n[[accounts]]\nid = \"demo\"\nprivate_keys = [\"private_demo\"]\n\
-            url_endpoints = [\"https://img.test/demo\"]\norigin = \"demo\"\n";
+        let text = format!(
+            "[proxy]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [ledger]\npath = \":memory:\"\n[[accounts]]\nid = \"demo\"\nprivate_keys = [\"private_demo\"]\n\
+             url_endpoints = [\"https://img.test/demo\"]\norigin = \"http://{}\"\n",
+            origin()
+        );
         let sources = config::Sources { variable: &|_| None, folder: Path::new("/"), cores: 1 };
-        let config = config::parse(text, "the test's config", &sources).unwrap();
+        let config = config::parse(&text, "the test's config", &sources).unwrap();
         let endpoints = Arc::new(Endpoints::new(&config.accounts));
         let app = App::start(config, Clock::system()).unwrap();
         let loopback = Loopback::new(app.proxy, endpoints);

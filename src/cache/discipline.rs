@@ -29,6 +29,7 @@ pub struct Cache {
     markers: Markers,
     store: Store,
     shapes: Shapes,
+    max_bytes: u64,
 }
 
 /// What is stored for a request.
@@ -76,7 +77,7 @@ impl Cache {
         let fences = Fences::new();
         let flights = Flights::new(fences.clone());
         let (markers, shapes) = (Markers::default(), Shapes::default());
-        Arc::new(Cache { clock, fences, flights, markers, store: Store::new(max_bytes), shapes })
+        Arc::new(Cache { clock, fences, flights, markers, store: Store::new(max_bytes), shapes, max_bytes })
     }
 
     /// What is stored for a request of `key` with these `fields`. Costs a hash, a look-up and a comparison
@@ -244,6 +245,11 @@ impl Cache {
     /// The clock that ages are measured with.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// What it may hold, in bytes.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
     /// Figures for people and tests.

@@ -13,9 +13,11 @@
 //!   snapshot without it.
 //! - A ticket is the epoch read in the same critical section that enters the active set. So a fence finds
 //!   in the set every older fetch that could still store something under it, and outlives them.
-//! - Fences are kept in lists, one for each mode, order and reach. Within a list of prefixes a fence nested in
-//!   a wider one is the newer of the two: a wider newer one absorbs it. A hard one absorbs older ones of both
-//!   modes, a soft one only soft ones, and a fold of both modes is hard.
+//! - Fences are kept in lists, one for each mode, order and reach. A newer one absorbs the older ones that it
+//!   certainly contains ([`Span::contains`]), so that within a list of prefixes a fence nested in a wider one is the
+//!   newer of the two. A hard one absorbs older ones of both modes, a soft one only soft ones, and a fold of
+//!   both modes is hard. What is folded covers all that either did: of a pattern, what begins as it does.
+//! - A caller is told once, by the sweep of the fence that has it then, and its gathering goes with it.
 //!
 //! Lock: `state`, taken last; nothing is called while it is held. A look-up takes no lock. Publishing costs
 //! O(live fences), which are bounded by `FENCES_MAX`, and nothing per stored entry; a look-up O(key length).

@@ -43,6 +43,8 @@
 //! | what supersedes is stored though a purge came             | -     | -       | yes    | yes     | -      |
 //! | what supersedes takes its ticket after its fence is shown | -     | -       | yes    | -       | -      |
 //! | an absorbed purge is told of no sweep                     | -     | -       | yes    | yes     | -      |
+//! | no look-up reads a fence over a transformation, a pattern | yes   | -       | -      | yes     | -      |
+//! | a sweep removes all that the index leads it to            | yes   | -       | -      | -       | -      |
 //! | a newer fence is absorbed; a fold takes the older epoch   | (6)   | no      | -      | -       | -      |
 //! | the walk to a shorter prefix is left out                  | yes   | no      | -      | -       | no     |
 //! | a marker outlives its purge                               | yes   | no      | -      | -       | -      |

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::fence::Epoch;
 use super::span::{Order, Reach, Span, Subject, account, common_prefix};
-use crate::key::{any_transformation_name, pattern_matches};
+use crate::key::{any_transformation_name, pattern_fixed, pattern_matches};
 use crate::target::Mode;
 
 /// Lists: one for each mode, order and reach.
@@ -64,7 +64,7 @@ pub enum List {
     /// By text.
     Prefixes(Arc<[Prefix]>),
     /// The newest first.
-    Patterns(Arc<[(Epoch, Arc<str>)]>),
+    Patterns(Arc<[Pattern]>),
 }
 
 /// A fence over one text.
@@ -81,6 +81,20 @@ pub struct Prefix {
     epoch: Epoch,
     /// The longest other one that is a prefix of this one.
     parent: Option<usize>,
+}
+
+/// A fence over all texts that a pattern stands for.
+pub struct Pattern {
+    text: Arc<str>,
+    /// Bytes before its first `*`: most texts differ there already.
+    fixed: usize,
+    epoch: Epoch,
+}
+
+impl Pattern {
+    fn stands_for(&self, text: &str) -> bool {
+        text.as_bytes().starts_with(&self.text.as_bytes()[..self.fixed]) && pattern_matches(&self.text, text)
+    }
 }
 
 impl Exact {
@@ -115,9 +129,13 @@ impl List {
 
     /// Of patterns, in any order.
     pub fn patterns<'a>(fences: impl Iterator<Item = (&'a Arc<str>, Epoch)>) -> List {
-        let mut patterns: Vec<(Epoch, Arc<str>)> =
-            fences.map(|(text, epoch)| (epoch, text.clone())).collect();
-        patterns.sort_unstable_by_key(|(epoch, _)| Reverse(*epoch));
+        let pattern = |(text, epoch): (&Arc<str>, Epoch)| Pattern {
+            text: text.clone(),
+            fixed: pattern_fixed(text).len(),
+            epoch,
+        };
+        let mut patterns: Vec<Pattern> = fences.map(pattern).collect();
+        patterns.sort_unstable_by_key(|pattern| Reverse(pattern.epoch));
         if patterns.is_empty() { List::Empty } else { List::Patterns(patterns.into()) }
     }
 
@@ -138,8 +156,7 @@ impl List {
             }
             List::Prefixes(fences) => prefix_over(fences, text),
             List::Patterns(fences) => {
-                let over = fences.iter().find(|(_, pattern)| pattern_matches(pattern, text));
-                over.map_or(0, |(epoch, _)| *epoch)
+                fences.iter().find(|pattern| pattern.stands_for(text)).map_or(0, |pattern| pattern.epoch)
             }
         }
     }

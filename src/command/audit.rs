@@ -3,18 +3,23 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Args;
 use serde_json::Value;
 
-use super::client::{Answer, Client};
+use super::client::{Client, Server};
+
+/// Its arguments.
+#[derive(Args)]
+pub struct Audit {
+    #[command(flatten)]
+    server: Server,
+}
 
 /// Prints what was found; fails where something is stored that must not be.
-pub fn run(config: Option<&Path>, admin: Option<String>, key: Option<String>) -> ExitCode {
-    let found = match Client::new(config, admin, key).and_then(|client| client.audit()) {
-        Ok(Answer::Done(found)) => found,
-        Ok(Answer::Refused(reason)) => {
-            super::complain(format!("freshet: {reason}"));
-            return ExitCode::from(super::FAILED);
-        }
+pub fn run(config: Option<&Path>, arguments: &Audit) -> ExitCode {
+    let found = Client::new(config, &arguments.server).and_then(|client| client.ask("/v1/debug/audit", &[]));
+    let found = match found {
+        Ok(found) => found,
         Err(code) => return code,
     };
     let count = |member: &str| found.get(member).and_then(Value::as_u64).unwrap_or_default();

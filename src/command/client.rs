@@ -5,12 +5,22 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use clap::Args;
 use freshet::config;
 use serde_json::Value;
 
-/// A running server, and the key to purge with.
+/// How a running server is reached.
+#[derive(Args)]
+pub struct Server {
+    /// Where its admin listener is, as in http://127.0.0.1:8081 [default: as the config says]
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// A key of the account, or an operator's [default: the demo's, where the config has one]
+    #[arg(long, env = "FRESHET_KEY", hide_env_values = true, value_name = "KEY")]
+    key: Option<String>,
+}
+
+/// A running server, and the key that it is called with.
 pub struct Client {
     agent: ureq::Agent,
     admin: String,
@@ -21,8 +31,16 @@ pub struct Client {
 pub enum Answer {
     /// It did what was asked, and this is its body.
     Done(Value),
-    /// It refused, for this reason.
-    Refused(String),
+    /// It refused.
+    Refused(Refused),
+}
+
+/// Why the server refused, and its body.
+pub struct Refused {
+    /// For people.
+    pub reason: String,
+    /// As it came.
+    pub body: Value,
 }
 
 /// An address that listens everywhere is called on loopback.
@@ -35,15 +53,19 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
+type Sent = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+
 impl Client {
-    /// A client for the server of the config at `path`, unless `admin` and `key` name another.
-    pub fn new(path: Option<&Path>, admin: Option<String>, key: Option<String>) -> Result<Client, ExitCode> {
+    /// A client for the server of the config at `path`, unless `server` names another.
+    pub fn new(path: Option<&Path>, server: &Server) -> Result<Client, ExitCode> {
         let (config, name) = config::load(path).map_err(|error| super::bad_config(&error))?;
+        let admin = server.admin.clone();
         let admin = admin.unwrap_or_else(|| format!("http://{}", reachable(config.admin.listen)));
+        let key = server.key.clone();
         let Some(key) = key.or_else(|| config.accounts.iter().find_map(|account| account.demo_key.clone()))
         else {
             super::complain(format!(
-                "freshet: no private key: {name} has no demo account; give --key, or set FRESHET_KEY"
+                "freshet: no key: {name} has no demo account; give --key, or set FRESHET_KEY"
             ));
             return Err(ExitCode::from(super::BAD_CONFIG));
         };
@@ -52,49 +74,73 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(30)))
             .build()
             .into();
-        let authorization = format!("Basic {}", STANDARD.encode(format!("{key}:")));
+        let authorization = format!("Bearer {key}");
         Ok(Client { agent, admin: admin.trim_end_matches('/').to_owned(), authorization })
     }
 
-    /// Asks for a purge, in the members of its body.
-    pub fn purge(&self, members: &Value) -> Result<Answer, ExitCode> {
-        let request = self.agent.post(self.at("")).header("authorization", &self.authorization);
-        self.answer(request.send_json(members))
+    /// Where the server is.
+    pub fn admin(&self) -> &str {
+        &self.admin
     }
 
-    /// Asks for an audit of what is stored.
-    pub fn audit(&self) -> Result<Answer, ExitCode> {
-        let url = format!("{}/v1/debug/audit", self.admin);
-        self.answer(self.agent.get(url).header("authorization", &self.authorization).call())
+    /// `GET path?query`
+    pub fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, ExitCode> {
+        self.answer(self.send(path, query)).map_err(unreachable)
     }
 
-    /// Asks how far a purge is.
-    pub fn status(&self, id: &str) -> Result<Answer, ExitCode> {
-        let request = self.agent.get(self.at(&format!("/{id}"))).header("authorization", &self.authorization);
-        self.answer(request.call())
+    /// `POST path` with a JSON body.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Answer, ExitCode> {
+        let call = self.agent.post(self.at(path)).header("authorization", &self.authorization);
+        self.answer(call.send_json(body)).map_err(unreachable)
     }
 
-    fn at(&self, below: &str) -> String {
-        format!("{}/v1/files/purge{below}", self.admin)
+    /// A `GET` whose refusal ends the command.
+    pub fn ask(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ExitCode> {
+        match self.get(path, query)? {
+            Answer::Done(body) => Ok(body),
+            Answer::Refused(refused) => {
+                super::complain(format!("freshet: {}", refused.reason));
+                Err(ExitCode::from(super::FAILED))
+            }
+        }
     }
 
-    fn answer(
-        &self,
-        sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Answer, ExitCode> {
-        let unreachable = |error: ureq::Error| {
-            super::complain(format!("freshet: no answer from the admin listener at {}: {error}", self.admin));
-            ExitCode::from(super::UNREACHABLE)
-        };
-        let mut response = sent.map_err(unreachable)?;
+    /// A `GET` whose failure, of whatever kind, is told to the caller alone.
+    pub fn try_ask(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
+        match self.answer(self.send(path, query))? {
+            Answer::Done(body) => Ok(body),
+            Answer::Refused(refused) => Err(refused.reason),
+        }
+    }
+
+    fn send(&self, path: &str, query: &[(&str, &str)]) -> Sent {
+        let call = self.agent.get(self.at(path)).header("authorization", &self.authorization);
+        call.query_pairs(query.iter().copied()).call()
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.admin)
+    }
+
+    /// What was said, or that nothing was.
+    fn answer(&self, sent: Sent) -> Result<Answer, String> {
+        let silent =
+            |error: ureq::Error| format!("no answer from the admin listener at {}: {error}", self.admin);
+        let mut response = sent.map_err(silent)?;
         let status = response.status();
-        let body: Value = response.body_mut().read_json().map_err(unreachable)?;
+        let body: Value = response.body_mut().read_json().map_err(silent)?;
         if status.is_success() {
             return Ok(Answer::Done(body));
         }
         let text =
             |member: &str| body.get(member).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
         let reason = [text("message"), text("help")].join(" ");
-        Ok(Answer::Refused(format!("{} ({})", reason.trim(), status.as_u16())))
+        let reason = format!("{} ({})", reason.trim(), status.as_u16());
+        Ok(Answer::Refused(Refused { reason, body }))
     }
+}
+
+fn unreachable(why: String) -> ExitCode {
+    super::complain(format!("freshet: {why}"));
+    ExitCode::from(super::UNREACHABLE)
 }

@@ -1,12 +1,17 @@
-//! What each subcommand does. `client.rs` speaks to a running server's admin listener.
+//! What each subcommand does. `client.rs` speaks to a running server's admin listener, `names.rs` gathers what is
+//! to be purged, `output.rs` writes for people on a terminal and as JSON for programs.
 
 pub mod audit;
 pub mod check;
 mod client;
 pub mod demo_origin;
+pub mod inspect;
+mod names;
+mod output;
 pub mod purge;
 pub mod serve;
 pub mod status;
+pub mod top;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -2,7 +2,8 @@
 //!
 //! A transformation stands in a segment `tr:…` of the path and in the value of a parameter `tr` of the query; `:`
 //! parts its steps, and `,` their parameters. Names are read decoded, so that they are found in opaque URLs too,
-//! and however they are spelled. No locks; O(length), and no allocation where nothing is escaped.
+//! and however they are spelled. No locks; O(length), and no allocation where nothing is escaped; one look at the
+//! text where it has no name.
 
 use super::{TRANSFORMATION, decoded, split_query};
 
@@ -11,6 +12,9 @@ pub(crate) const NAME: &str = "n-";
 
 /// Shows each name in a key's text, as often as it stands there; ends with the first that `found` says is enough.
 pub(crate) fn any_name(key: &str, mut found: impl FnMut(&str) -> bool) -> bool {
+    if !key.contains(NAME) && !key.contains('%') {
+        return false;
+    }
     let (path, query) = split_query(key);
     let in_path = path.split('/').skip(1).any(|segment| {
         decoded(segment).strip_prefix(TRANSFORMATION).is_some_and(|steps| any_in(steps, &mut found))

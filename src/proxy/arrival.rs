@@ -151,6 +151,7 @@ impl Fill {
                 Ok(false) => break,
                 Err(failure) => {
                     self.proxy.metrics.fetch_failures.increment();
+                    self.proxy.note_failure(&self.errand.site, failure);
                     return self.lead.finish(Err(failure));
                 }
             }

@@ -246,6 +246,18 @@ enum Source {
     Passed(Box<OriginBody>),
 }
 
+impl Source {
+    /// Whether its bytes are the store's.
+    fn is_stored(&self) -> bool {
+        matches!(self, Source::Stored { .. } | Source::Several { .. })
+    }
+
+    /// Whether it waits for nobody but the client.
+    fn is_at_hand(&self) -> bool {
+        matches!(self, Source::Empty | Source::Text(_)) || self.is_stored()
+    }
+}
+
 impl ReplyBody {
     /// No body.
     pub fn empty() -> ReplyBody {
@@ -302,7 +314,7 @@ impl From<Source> for ReplyBody {
 impl Drop for ReplyBody {
     fn drop(&mut self) {
         if let Some(phase) = &self.phase {
-            phase.waiting();
+            phase.waiting(self.source.is_at_hand());
         }
     }
 }
@@ -347,7 +359,12 @@ impl Body for ReplyBody {
         };
         match piece {
             None => Poll::Ready(None),
-            Some(Ok(piece)) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            Some(Ok(piece)) => {
+                if let Some(phase) = &body.phase {
+                    phase.sent(piece.len(), body.source.is_stored());
+                }
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             Some(Err(failure)) => {
                 // hyper drops what it has not written yet when a body fails; where one has nothing for now, it
                 // writes first.

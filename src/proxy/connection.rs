@@ -1,8 +1,8 @@
 //! A client's connection with every time-out that hyper lacks: for a head, between requests, and for an
 //! answer that the client does not take.
 //!
-//! Wraps the socket, below hyper. No lock. On the way of a hit that goes straight through it costs one read of
-//! the clock: a timer is armed when the socket makes it wait, and left armed when it need not fire; and when a head
+//! Wraps the socket, below hyper. No lock. On the way of a hit that goes straight through it costs two reads
+//! of the clock, at its head's end and its answer's beginning, which make its latency too: a timer is armed when the socket makes it wait, and left armed when it need not fire; and when a head
 //! began is asked only where it does not come at once.
 
 use std::future::Future;
@@ -20,6 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::interim::Interim;
 use crate::config;
 use crate::limits::CLIENT_BYTES_PER_SECOND_MIN;
+use crate::telemetry::Metrics;
 
 /// What a connection is doing, and since when; told by the listener, read by the socket's wrapper.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ struct Current {
     /// In milliseconds after `start`; `UNTIMED` until somebody asks.
     since: AtomicU64,
     start: Instant,
+    metrics: Arc<Metrics>,
 }
 
 const WAITING: u8 = 0;
@@ -41,19 +43,37 @@ const UNTIMED: u64 = u64::MAX;
 
 impl Phase {
     /// A new connection: its first head is due.
-    pub fn new() -> Phase {
+    pub fn new(metrics: Arc<Metrics>) -> Phase {
         let (phase, since) = (AtomicU8::new(HEAD), AtomicU64::new(0));
-        Phase(Arc::new(Current { phase, since, start: Instant::now() }))
+        Phase(Arc::new(Current { phase, since, start: Instant::now(), metrics }))
     }
 
-    /// A request's head is complete.
-    pub fn busy(&self) {
+    /// A request's head is complete: now.
+    pub fn busy(&self) -> Instant {
         self.0.phase.store(BUSY, Ordering::Relaxed);
+        Instant::now()
     }
 
-    /// Its answer is handed over.
-    pub fn waiting(&self) {
-        self.0.since.store(self.elapsed_ms(), Ordering::Relaxed);
+    /// The head of the answer is handed over, to a request whose head was complete at `begun`.
+    pub fn answered(&self, begun: Instant) {
+        let now = Instant::now();
+        self.0.metrics.latency.record(now.saturating_duration_since(begun));
+        self.0.since.store(self.ms_at(now), Ordering::Relaxed);
+    }
+
+    /// Some of the answer's body is handed over.
+    pub fn sent(&self, bytes: usize, from_cache: bool) {
+        self.0.metrics.bytes_sent.add(bytes as u64);
+        if from_cache {
+            self.0.metrics.bytes_from_cache.add(bytes as u64);
+        }
+    }
+
+    /// The whole answer is handed over: now, or with its head, but for the time that the socket took for it.
+    pub fn waiting(&self, with_its_head: bool) {
+        if !with_its_head {
+            self.0.since.store(self.ms_at(Instant::now()), Ordering::Relaxed);
+        }
         self.0.phase.store(WAITING, Ordering::Relaxed);
     }
 
@@ -64,8 +84,8 @@ impl Phase {
         self.0.phase.store(HEAD, Ordering::Relaxed);
     }
 
-    fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(UNTIMED - 1)
+    fn ms_at(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.0.start).as_millis()).unwrap_or(UNTIMED - 1)
     }
 
     fn is(&self, phase: u8) -> bool {
@@ -74,7 +94,7 @@ impl Phase {
 
     fn since(&self) -> Instant {
         if self.0.since.load(Ordering::Relaxed) == UNTIMED {
-            self.0.since.store(self.elapsed_ms(), Ordering::Relaxed);
+            self.0.since.store(self.ms_at(Instant::now()), Ordering::Relaxed);
         }
         self.0.start + Duration::from_millis(self.0.since.load(Ordering::Relaxed))
     }
@@ -303,7 +323,7 @@ mod tests {
         let times = Duration::from_secs(9);
         let times = Times { header: times, idle: times, write: times };
         let interim = Interim::default();
-        let mut guarded = Guarded::new(server, Phase::new(), times, interim.clone());
+        let mut guarded = Guarded::new(server, Phase::new(Arc::default()), times, interim.clone());
         let open = interim.open().await;
         let reading = tokio::spawn(async move {
             let (mut client, mut text) = (client, String::new());

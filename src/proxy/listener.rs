@@ -96,14 +96,18 @@ async fn connection(socket: TcpStream, peer: SocketAddr, proxy: Arc<Proxy>, mut 
         tracing::debug!(%error, %peer, "a connection ended before it began");
         return;
     }
-    let phase = Phase::new();
+    let phase = Phase::new(proxy.metrics.clone());
     let interim = Interim::default();
     let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config), interim.clone());
     let service = service_fn(|request| {
-        phase.busy();
-        let answer = proxy.answer(request, peer.ip(), &interim);
+        let begun = phase.busy();
+        let answer = proxy.answer(request, peer.ip(), &interim, begun.into_std());
         let phase = phase.clone();
-        async move { Ok::<_, Infallible>(answer.await.map(|body| body.ending(phase))) }
+        async move {
+            let reply = answer.await;
+            phase.answered(begun);
+            Ok::<_, Infallible>(reply.map(|body| body.ending(phase)))
+        }
     });
     let serving = http1::Builder::new()
         .header_read_timeout(None) // `Guarded` has it.

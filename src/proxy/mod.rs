@@ -39,7 +39,7 @@ use tokio_rustls::TlsConnector;
 use crate::cache::{Cache, Failure};
 use crate::config::{Config, OriginServer};
 use crate::key::{Endpoints, Key};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, origins};
 use body::RequestBody;
 use origin::{Ask, Origin, OriginBody};
 use refreshes::Refreshes;
@@ -76,6 +76,8 @@ pub struct Site {
     /// The account's id.
     pub id: String,
     origin: Arc<Origin>,
+    /// What the origin has shown of itself.
+    health: Arc<origins::Origin>,
     total_timeout: Duration,
 }
 
@@ -94,8 +96,16 @@ impl Proxy {
         assert_eq!(config.accounts.len(), origins.len(), "every account has an origin");
         let sites = config.accounts.iter().zip(origins).map(|(account, server)| {
             let tls = tls.clone().filter(|_| server.tls);
+            let scheme = if server.tls { "https" } else { "http" };
+            let address = format!("{scheme}://{}:{}{}", server.host, server.port, server.base);
+            let health = metrics.origins.add(&account.id, address);
             let origin = Origin::new(server, config.fetch.clone(), tls);
-            Arc::new(Site { id: account.id.clone(), origin, total_timeout: config.fetch.total_timeout })
+            Arc::new(Site {
+                id: account.id.clone(),
+                origin,
+                health,
+                total_timeout: config.fetch.total_timeout,
+            })
         });
         Arc::new(Proxy {
             config: config.proxy.clone(),
@@ -132,14 +142,36 @@ impl Proxy {
         ask: Ask,
         request_id: &RequestName,
     ) -> Result<Response<OriginBody>, Failure> {
-        self.metrics.fetches.increment();
-        let exchanged = site.origin.exchange(ask, RequestBody::Empty).await;
+        let exchanged = self.send(site, ask, RequestBody::Empty).await;
         if let Err(failure) = &exchanged {
             let request = request_id.as_str();
             let failure = failure.as_str();
             tracing::warn!(account = %site.id, request, failure, "the origin gave no usable answer");
         }
         exchanged
+    }
+
+    /// Sends a request to an origin, and keeps count of how that went.
+    async fn send(&self, site: &Site, ask: Ask, body: RequestBody) -> Result<Response<OriginBody>, Failure> {
+        self.metrics.fetches.increment();
+        site.health.asked();
+        let sent = self.cache.now();
+        let exchanged = site.origin.exchange(ask, body).await;
+        match &exchanged {
+            Ok(response) => {
+                site.health.answered(self.cache.now().since(sent));
+                if response.status().is_server_error() {
+                    self.note_failure(site, Failure::ServerError);
+                }
+            }
+            Err(failure) => self.note_failure(site, *failure),
+        }
+        exchanged
+    }
+
+    /// Remembers that an origin failed.
+    fn note_failure(&self, site: &Site, failure: Failure) {
+        site.health.failed(self.cache.clock().wall(), failure.as_str());
     }
 
     /// RFC 9110 §7.6.3.

@@ -68,7 +68,6 @@ impl Proxy {
             fields: passed,
             interim: open.as_ref().map(Open::offers),
         };
-        self.metrics.fetches.increment();
         let forwarded = fields::cacheable_request(&parts.headers, policy);
         let may_be_kept = policy.posts && parts.method == Method::POST;
         let lead = may_be_kept.then(|| self.cache.fetch_alone(&key, &forwarded).0);
@@ -129,7 +128,7 @@ impl Proxy {
     async fn exchange_unsafe(self: &Arc<Proxy>, errant: Errant) -> Result<Answered, Failure> {
         let Errant { ask, body, key, errand, lead } = errant;
         let (method, sent) = (ask.method.clone(), self.cache.now());
-        let exchanged = errand.site.origin.exchange(ask, RequestBody::Client(body)).await;
+        let exchanged = self.send(&errand.site, ask, RequestBody::Client(body)).await;
         let response = match exchanged {
             Ok(response) => response,
             Err(failure @ (Failure::HeadTimeout | Failure::Incomplete)) => {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::header;
 use http::{HeaderMap, Method, Request, Version};
@@ -25,7 +26,7 @@ use super::reply::{self, Reply};
 use super::request_id::RequestName;
 use super::{Proxy, Site, gate};
 use crate::cache::{Cache, Failure, Join, Landing, Lead, Lookup, Variant};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::key::Key;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::Forwarded;
@@ -146,17 +147,18 @@ enum Course {
 }
 
 impl Proxy {
-    /// Answers a request; every error is an answer too.
+    /// Answers a request whose head was complete at `begun`; every error is an answer too.
     pub fn answer(
         self: &Arc<Proxy>,
         request: Request<Incoming>,
         peer: IpAddr,
         interim: &Interim,
+        begun: Instant,
     ) -> Answering {
         let request_id = self.request_ids.name(request.headers());
         // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
         let takes_interim = request.version() >= Version::HTTP_11;
-        let course = match self.course(request, peer, request_id) {
+        let course = match self.course(request, peer, request_id, self.cache.clock().at(begun)) {
             Course::Answered(reply, outcome) => {
                 return Answering::AtOnce(Some(self.account(reply, outcome, &request_id)));
             }
@@ -194,6 +196,7 @@ impl Proxy {
         request: Request<Incoming>,
         peer: IpAddr,
         request_id: RequestName,
+        now: Moment,
     ) -> Course {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return Course::Answered(reply::options(), Outcome::Pass);
@@ -213,7 +216,7 @@ impl Proxy {
                     true => RequestDirectives::read(&parts.headers),
                     false => RequestDirectives::default(),
                 };
-                self.look_up(Asked {
+                let asked = Asked {
                     method: parts.method,
                     key: located.key,
                     site: site.clone(),
@@ -223,7 +226,8 @@ impl Proxy {
                     wanted,
                     request_id,
                     interim: None,
-                })
+                };
+                self.look_up(asked, now)
             }
             _ if purge_method::is_purge(&request)
                 && let Some(door) = self.purge_door.get() =>
@@ -240,13 +244,12 @@ impl Proxy {
         }
     }
 
-    fn look_up(self: &Arc<Proxy>, asked: Asked) -> Course {
+    fn look_up(self: &Arc<Proxy>, asked: Asked, now: Moment) -> Course {
         if asked.wanted.no_store {
             return Course::Bypass(asked);
         }
         let reason = match asked.look_up(&self.cache) {
             Lookup::Found(variant) => {
-                let now = self.cache.now();
                 let held = asked.is_held_by(&variant, self.cache.clock());
                 match variant.state(now, &asked.wanted) {
                     State::Fresh { .. } if held => {

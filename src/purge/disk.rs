@@ -23,6 +23,8 @@ struct State {
     refuses: Option<ErrorKind>,
     /// It has no room for more than it has.
     is_full: bool,
+    /// After so many more changes one is made and reported as failed.
+    lies_after: Option<usize>,
     /// The next so many writes work before the disk refuses.
     writes_left: usize,
     stops: bool,
@@ -57,6 +59,11 @@ impl Disk {
     pub(crate) fn refuse_after(&self, writes: usize, kind: ErrorKind) {
         let mut state = self.0.state.lock();
         (state.refuses, state.writes_left) = (Some(kind), writes);
+    }
+
+    /// After `changes` more writes and syncs it makes one and says that it failed, as a disk behind a broken cable may.
+    pub(crate) fn lie_once_after(&self, changes: usize) {
+        self.0.state.lock().lies_after = Some(changes);
     }
 
     /// From now on it takes what has a place on it and no more, as a full disk does.
@@ -114,7 +121,16 @@ impl Head {
             state.writes_left -= 1;
         }
         act(&mut state);
-        Ok(())
+        match state.lies_after {
+            Some(0) => {
+                state.lies_after = None;
+                Err(ErrorKind::Other.into())
+            }
+            left => {
+                state.lies_after = left.map(|left| left - 1);
+                Ok(())
+            }
+        }
     }
 }
 

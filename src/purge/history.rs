@@ -139,61 +139,63 @@ impl Purger {
         Ok(page)
     }
 
-    /// Enters what the purger knows into records of the ledger.
-    async fn bring_up_to_date(&self, records: &mut [Record]) -> Result<(), Unreadable> {
-        let ended = {
-            let state = self.0.state.lock();
-            let of_live = |record: &mut &mut Record| !state.show(record);
-            records
-                .iter_mut()
-                .filter_map(|mut record| of_live(&mut record).then_some(record))
-                .collect::<Vec<_>>()
-        };
-        if ended.is_empty() {
-            return Ok(());
-        }
-        // Its last update may have come after the ledger was read. No sooner is it gone from what lives.
-        let again = self.0.ledger.find(ended.iter().map(|record| record.id).collect()).await?;
-        for (record, newest) in ended.into_iter().zip(again) {
-            if let Some(newest) = newest {
-                *record = newest;
+    /// Enters what the purger knows into records of the ledger. What is gone from the purger was told to the ledger before,
+    /// perhaps after the record was read: so it is read again. Meanwhile a request's sweeps may have ended, and then its
+    /// warming, and nothing else: there are three rounds at most.
+    pub(super) async fn bring_up_to_date(&self, records: &mut [Record]) -> Result<(), Unreadable> {
+        let mut unsettled: Vec<_> = records.iter_mut().map(|record| (record, Gone::default())).collect();
+        loop {
+            {
+                let state = self.0.state.lock();
+                unsettled.retain_mut(|(record, gone)| !state.settle(record, gone));
             }
-            end(record);
+            if unsettled.is_empty() {
+                return Ok(());
+            }
+            let ids = unsettled.iter().map(|(record, _)| record.id).collect();
+            for ((record, _), again) in unsettled.iter_mut().zip(self.0.ledger.find(ids).await?) {
+                if let Some(again) = again {
+                    **record = again;
+                }
+            }
         }
-        Ok(())
     }
+}
+
+/// What of a request was gone from the purger before its record was read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gone {
+    sweeps: bool,
+    warming: bool,
 }
 
 impl State {
-    /// Enters how far it is into a record. Not, where the record tells of something that goes on, and nothing does.
-    fn show(&self, record: &mut Record) -> bool {
+    /// Enters how far it is into a record. Not where the record tells of something that goes on, and that is gone now: then
+    /// a newer one has to be read.
+    fn settle(&self, record: &mut Record, gone: &mut Gone) -> bool {
         let id = record.id;
         let Some(purge) = record.purge_mut() else { return true };
-        let mut is_known = true;
+        let before = *gone;
         if purge.status() == Status::Pending {
             match self.live.get(id) {
                 Some(live) => live.show(purge),
-                None => is_known = false,
+                None => gone.sweeps = true,
             }
         }
-        if let Some(warm) = purge.warm.as_mut().filter(|warm| !warm.state.has_ended()) {
+        let warming = purge.warm.as_mut().filter(|warm| !warm.state.has_ended());
+        if let Some(warm) = warming {
             match self.warmings.progress(id) {
                 Some(progress) => *warm = progress,
-                None => is_known = false,
+                // It ended with the process that fetched.
+                None if before.warming => warm.state = WarmState::Cancelled,
+                None => gone.warming = true,
             }
         }
-        is_known
-    }
-}
-
-/// What the ledger has as going on, and nothing does, ended with the process that did it.
-fn end(record: &mut Record) {
-    let Some(purge) = record.purge_mut() else { return };
-    for target in &mut purge.targets {
-        target.status = Status::Completed;
-    }
-    if let Some(warm) = purge.warm.as_mut().filter(|warm| !warm.state.has_ended()) {
-        warm.state = WarmState::Cancelled;
+        if before.sweeps {
+            // They ended with the process that swept.
+            purge.targets.iter_mut().for_each(|target| target.status = Status::Completed);
+        }
+        (gone.sweeps, gone.warming) == (before.sweeps, before.warming)
     }
 }
 

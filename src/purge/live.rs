@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::micros;
 use super::record::{Purge, Update};
 use super::request::{Counts, RequestId, Status};
 use crate::clock::Moment;
@@ -44,6 +45,11 @@ pub(super) enum Fence {
 impl Live {
     pub(super) fn has_room_for(&self, targets: usize) -> bool {
         self.sweeps + targets <= limits::PURGES_LIVE_MAX
+    }
+
+    /// Requests.
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
     }
 
     pub(super) fn get(&self, id: RequestId) -> Option<&LiveRequest> {
@@ -94,7 +100,7 @@ impl Live {
         }
         let request = entry.remove();
         let counts = request.targets.iter().map(|target| target.counts).collect();
-        let swept_us = super::ledger::micros(now.since(request.began));
+        let swept_us = micros(now.since(request.began));
         Some(Update { swept: Some((counts, swept_us)), ..Update::default() })
     }
 }

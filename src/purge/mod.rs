@@ -17,8 +17,8 @@
 //!   (sweeps that have not ended); `changes.rs` has what operators change.
 //! - `history.rs` shows what was changed; `dry_run.rs` what a purge would remove.
 //! - `warming.rs` and `fetching.rs` fetch again what was purged.
-//! - `ledger.rs` is the thread that makes all of it durable, over `unwritten.rs`, `standing.rs`, `storage.rs` and
-//!   `migration.rs`; `request.rs`, `record.rs` and `wish.rs` are values.
+//! - `ledger.rs` makes all of it durable, by the thread of `writer.rs`, over `unwritten.rs`, `standing.rs`, `storage.rs`
+//!   and `migration.rs`; `request.rs`, `record.rs` and `wish.rs` are values.
 
 mod changes;
 #[cfg(test)]
@@ -26,6 +26,7 @@ mod disk;
 mod dry_run;
 mod error;
 mod fetching;
+mod health;
 mod history;
 mod ledger;
 mod live;
@@ -40,11 +41,12 @@ mod submission;
 mod unwritten;
 mod warming;
 mod wish;
+mod writer;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
@@ -60,8 +62,9 @@ pub use changes::{AllowanceChange, ChangeError, Changed};
 pub use dry_run::{DryRun, Found};
 pub use error::LedgerError;
 pub use fetching::{Cancelled, Fetcher};
+pub use health::{Health, LedgerFigures, Trouble};
 pub use history::{Cursor, Filter, Page, Progress};
-pub use ledger::{Health, Kept, LedgerFigures, Trouble, Unreadable};
+pub use ledger::{Kept, Unreadable};
 pub use quota::{Allowance, Month};
 pub use record::{Change, Kind, Purge, Record, TargetRecord};
 pub use request::{Attempt, By, Counts, Door, RequestId, Status};
@@ -71,13 +74,14 @@ pub use warming::{Fetched, Warm, WarmProgress, WarmState};
 pub use wish::{Named, Wish};
 
 use dry_run::Surveyor;
-use ledger::{Bounds, Ledger};
+use ledger::Ledger;
 use live::Live;
 use quota::Quota;
 use recent::Recent;
 use standing::Standing;
 use storage::Medium;
 use warming::Warmings;
+use writer::Bounds;
 
 /// Accepts purges, and says how far they are. Clones are handles of the same one.
 #[derive(Clone)]
@@ -110,6 +114,17 @@ struct State {
     keys: BTreeMap<Box<str>, StoredKey>,
     /// When the last change was made.
     last_us: u64,
+    /// See [`Figures`].
+    accepted: u64,
+}
+
+/// Figures for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Purge requests since the start, retries not counted.
+    pub accepted: u64,
+    /// Those whose sweeps have not ended.
+    pub pending: usize,
 }
 
 /// Why a purge is not acknowledged. Nothing took place and nothing was charged, but where `Unavailable` says so.
@@ -208,6 +223,7 @@ impl Purger {
             warmings: Warmings::default(),
             keys: standing.keys,
             last_us: 0,
+            accepted: 0,
         });
         for word in taken_back {
             ledger.apply(word);
@@ -233,6 +249,12 @@ impl Purger {
     /// Where `account` is no index of the accounts that the purger was made with.
     pub fn allowance(&self, account: usize) -> Allowance {
         self.0.state.lock().quota.allowance(account, unix_us(&self.0.clock) / 1000)
+    }
+
+    /// How many purges there were, and are.
+    pub fn figures(&self) -> Figures {
+        let state = self.0.state.lock();
+        Figures { accepted: state.accepted, pending: state.live.len() }
     }
 
     /// Whether acknowledged purges are on the disk.
@@ -266,7 +288,11 @@ impl State {
 
 /// Wall time in microseconds since 1970; 0 before it.
 fn unix_us(clock: &Clock) -> u64 {
-    ledger::micros(clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default())
+    micros(clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::ledger::{Entry, Kept, Place, micros};
+use super::ledger::{Entry, Kept, Place};
 use super::live::Fence;
 use super::recent::Identity;
 use super::record::{Change, Purge, Record, TargetRecord};
@@ -15,7 +15,7 @@ use super::request::{Attempt, By, Counts, RequestId, Status};
 use super::standing::Effect;
 use super::warming::Warm;
 use super::wish::Wish;
-use super::{Month, PurgeError, Purger, RefusedTarget, Shared, State};
+use super::{Month, PurgeError, Purger, RefusedTarget, Shared, State, micros};
 use crate::cache::{OnSwept, Removed};
 use crate::clock::Moment;
 use crate::limits;
@@ -137,6 +137,7 @@ impl Shared {
         let gathers = warm_progress.is_some_and(|progress| !progress.state.has_ended());
         let hottest_max = warm.filter(|_| gathers).map_or(0, Warm::max);
         if shares.is_none() {
+            state.accepted += 1;
             state.live.begin(id, account, targets.len(), began);
         }
         for (index, (wish, target)) in submission.wishes.iter().zip(targets).enumerate() {

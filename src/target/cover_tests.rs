@@ -11,6 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::{Tags, Target, Transformation};
 use crate::key::Endpoints;
 use crate::key::examples::{DEMO, RAW, accounts};
+use crate::key::tests::below_endpoint;
 
 /// Steps of a transformation, each of several parameters.
 type Steps = Vec<Vec<&'static str>>;
@@ -336,4 +337,29 @@ fn a_target_of_an_opaque_account_covers_the_same_where_it_is_spelled_the_same() 
         }
         Ok(Some(covered))
     });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    /// Whatever a URL holds: a `*` may stand for nothing, and for all that follows it.
+    #[test]
+    fn a_star_put_anywhere_into_a_url_covers_it(below in below_endpoint(), cut in any::<prop::sample::Index>()) {
+        let endpoints = Endpoints::new(&accounts());
+        for (account, endpoint) in [(DEMO, "http://cdn.test"), (RAW, "http://raw.test")] {
+            let Ok(located) = endpoints.parse_url(&format!("{endpoint}/{below}")) else { continue };
+            let url = endpoints.url_of(&located.key).unwrap();
+            let cuts: Vec<usize> = url.char_indices().map(|(at, _)| at).chain([url.len()]).collect();
+            let cut = cuts[cut.index(cuts.len())];
+            for pattern in [format!("{}*{}", &url[..cut], &url[cut..]), format!("{}*", &url[..cut])] {
+                if let Ok(target) = Target::parse_pattern(&pattern, account, &endpoints) {
+                    prop_assert!(target.covers(&located.key, Tags::NONE), "{} {}", target, located.key);
+                }
+            }
+            if let Ok(target) = Target::parse_folder(&url, account, &endpoints) {
+                let below = endpoints.parse_url(&format!("{url}/x")).unwrap().key;
+                prop_assert!(target.covers(&below, Tags::NONE), "{} {}", target, below);
+            }
+        }
+    }
 }

@@ -2,10 +2,10 @@
 
 import { readFileSync } from 'node:fs';
 
-import { api, DEMO, Desk, expect, expectEqual, isStored, KEYS, purgesOf, store, until } from './support.mjs';
+import { api, Desk, expect, expectEqual, isStored, KEYS, purgesOf, store, until, WILD } from './support.mjs';
 
 const purge = async (body) => {
-  const answer = await api('POST', '/v1/purges', KEYS.demo, body);
+  const answer = await api('POST', '/v1/purges', KEYS.wild, body);
   expectEqual(answer.status, 201, 'status of the purge');
   return answer.body.id;
 };
@@ -13,9 +13,9 @@ const keys = (desk) => desk.find('.requests tbody tr').evaluateAll((rows) => row
 
 export const history = {
   'the history is searched and filtered, and the address keeps what is asked for': async (browser) => {
-    const noted = await purge({ targets: [`${DEMO}photos/2023/storm.jpg`], note: 'Winter campaign ends' });
-    await purge({ targets: [`${DEMO}photos/2023/dunes.jpg`] });
-    const desk = await (await Desk.open(browser)).as(KEYS.demo, '#/history');
+    const noted = await purge({ targets: [`${WILD}photos/2023/storm.jpg`], note: 'Winter campaign ends' });
+    await purge({ targets: [`${WILD}photos/2023/dunes.jpg`] });
+    const desk = await (await Desk.open(browser)).as(KEYS.wild, '#/history');
     const { page } = desk;
     await desk.row(noted).waitFor();
     await page.getByLabel('Search').fill('winter CAMPAIGN');
@@ -26,7 +26,11 @@ export const history = {
     await desk.row(noted).waitFor();
     await page.reload();
     await desk.row(noted).waitFor();
-    expectEqual([await page.getByLabel('Search').inputValue(), await page.getByLabel('Status').inputValue(), await keys(desk)], ['winter CAMPAIGN', 'Completed', [noted]], 'what a reload keeps');
+    expectEqual(
+      [await page.getByLabel('Search').inputValue(), await page.getByLabel('Status').inputValue(), await keys(desk)],
+      ['winter CAMPAIGN', 'Completed', [noted]],
+      'what a reload keeps',
+    );
     await page.getByLabel('Search').fill(noted.slice(0, 12));
     await until('by its id', async () => JSON.stringify(await keys(desk)) === JSON.stringify([noted]));
     await page.getByLabel('Search').fill('no request has this');
@@ -36,43 +40,56 @@ export const history = {
   },
 
   'older ones follow page by page, each once': async (browser) => {
-    await Promise.all(Array.from({ length: 60 }, (_, place) => purge({ targets: [`${DEMO}paged/a/${place}.jpg`], note: 'paged' })));
-    const desk = await (await Desk.open(browser)).as(KEYS.demo, '#/history?text=paged');
+    await Promise.all(
+      Array.from({ length: 60 }, (_, place) => purge({ targets: [`${WILD}paged/a/${place}.jpg`], note: 'paged' })),
+    );
+    const desk = await (await Desk.open(browser)).as(KEYS.wild, '#/history?text=paged');
     await until('the first page', async () => (await keys(desk)).length === 50);
     await desk.button('Show older ones').click();
     await until('the second page', async () => (await keys(desk)).length === 60);
     const shown = await keys(desk);
-    const listed = (await purgesOf(KEYS.demo, '&text=paged')).map((request) => request.id);
+    const listed = (await purgesOf(KEYS.wild, '&text=paged')).map((request) => request.id);
     expectEqual(shown, listed, 'rows and requests');
     expectEqual(await desk.button('Show older ones').count(), 0, 'a way to nothing');
     await desk.close();
   },
 
   'a request is repeated, with its targets, mode and note': async (browser) => {
-    const url = `${DEMO}photos/2023/dunes.jpg?tr=w-48`;
-    const id = await purge({ targets: [url, { target: 'asset', url: `${DEMO}art/poster.png` }], note: 'again and again', mode: 'stale' });
+    const url = `${WILD}photos/2023/dunes.jpg?tr=w-48`;
+    const id = await purge({
+      targets: [url, { target: 'asset', url: `${WILD}art/poster.png` }],
+      note: 'again and again',
+      mode: 'stale',
+    });
     await store(url);
-    const desk = await (await Desk.open(browser)).as(KEYS.demo, `#/history?text=${id}`);
+    const desk = await (await Desk.open(browser)).as(KEYS.wild, `#/history?text=${id}`);
     await desk.row(id).getByRole('button', { name: 'Repeat' }).click();
     await desk.find('dialog .editor-text').waitFor();
-    expectEqual(await desk.find('.editor-text').inputValue(), `${url}\nasset ${DEMO}art/poster.png`, 'the targets');
+    expectEqual(await desk.find('.editor-text').inputValue(), `${url}\nasset ${WILD}art/poster.png`, 'the targets');
     expect(await desk.page.getByRole('radio', { name: /^Mark stale/ }).isChecked(), 'the mode');
     expectEqual(await desk.page.getByLabel(/^Note/).inputValue(), 'again and again', 'the note');
     await desk.page.getByRole('radio', { name: /^Delete/ }).check();
     await desk.settled();
     const repeated = await desk.submit();
     await desk.completed(repeated);
-    const { body } = await api('GET', `/v1/purges/${repeated}`, KEYS.demo);
-    expectEqual(body.targets.map((target) => target.target), ['url', 'asset'], 'kinds of the repeated targets');
+    const { body } = await api('GET', `/v1/purges/${repeated}`, KEYS.wild);
+    expectEqual(
+      body.targets.map((target) => target.target),
+      ['url', 'asset'],
+      'kinds of the repeated targets',
+    );
     expect(!(await isStored(url)), 'it is still stored');
     await desk.close();
   },
 
   'the export is what is filtered, as CSV': async (browser) => {
-    const id = await purge({ targets: [`${DEMO}exported/a/b.jpg`], note: '=1+2, "quoted"' });
-    const desk = await (await Desk.open(browser, { acceptDownloads: true })).as(KEYS.demo, `#/history?text=${id}`);
+    const id = await purge({ targets: [`${WILD}exported/a/b.jpg`], note: '=1+2, "quoted"' });
+    const desk = await (await Desk.open(browser, { acceptDownloads: true })).as(KEYS.wild, `#/history?text=${id}`);
     await desk.row(id).waitFor();
-    const [download] = await Promise.all([desk.page.waitForEvent('download'), desk.page.getByRole('link', { name: 'Export CSV' }).click()]);
+    const [download] = await Promise.all([
+      desk.page.waitForEvent('download'),
+      desk.page.getByRole('link', { name: 'Export CSV' }).click(),
+    ]);
     expect(download.suggestedFilename().endsWith('.csv'), download.suggestedFilename());
     const text = readFileSync(await download.path(), 'utf8');
     const lines = text.trim().split('\r\n');

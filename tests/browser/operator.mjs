@@ -1,6 +1,19 @@
 // What operators do, and nobody else.
 
-import { api, DEMO, Desk, expect, expectEqual, isStored, KEYS, purgesOf, SMALL, store, until } from './support.mjs';
+import {
+  api,
+  DEMO,
+  Desk,
+  expect,
+  expectEqual,
+  isStored,
+  KEYS,
+  purgesOf,
+  SMALL,
+  store,
+  until,
+  WILD,
+} from './support.mjs';
 
 export const operator = {
   'an operator raises the limit and begins the count anew, and the history says so': async (browser) => {
@@ -36,8 +49,8 @@ export const operator = {
     await desk.button('Make the key').click();
     await desk.find('.field-wrong', { hasText: 'A name is needed' }).waitFor();
     await page.getByLabel('Name', { exact: true }).fill('wordpress');
-    await page.locator('dialog').getByLabel('Account', { exact: true }).selectOption('demo');
-    await page.getByLabel(/^Only below/).fill(`${DEMO}photos/`);
+    await page.locator('dialog').getByLabel('Account', { exact: true }).selectOption('wild');
+    await page.getByLabel(/^Only below/).fill(`${WILD}photos/`);
     await desk.button('Make the key').click();
     const secret = await desk.find('.secret code').textContent();
     expect(secret.length >= 24, `the secret: ${secret}`);
@@ -45,9 +58,12 @@ export const operator = {
     const row = desk.find('tr', { hasText: 'wordpress' });
     await row.waitFor();
     expect(!(await page.content()).includes(secret), 'the secret is still in the page');
-    expect(!(await page.evaluate(async () => (await fetch('/v1/keys')).text())).includes(secret), 'the secret is told again');
-    const inside = await api('POST', '/v1/purges', secret, { targets: [`${DEMO}photos/2024/forest.jpg`] });
-    const outside = await api('POST', '/v1/purges', secret, { targets: [`${DEMO}art/marble.jpg`] });
+    expect(
+      !(await page.evaluate(async () => (await fetch('/v1/keys')).text())).includes(secret),
+      'the secret is told again',
+    );
+    const inside = await api('POST', '/v1/purges', secret, { targets: [`${WILD}photos/2024/forest.jpg`] });
+    const outside = await api('POST', '/v1/purges', secret, { targets: [`${WILD}art/marble.jpg`] });
     expectEqual([inside.status, outside.status >= 400], [201, true], 'what the key may');
     await row.getByRole('button', { name: 'Remove wordpress' }).click();
     await desk.button('Remove the key').click();
@@ -57,7 +73,7 @@ export const operator = {
   },
 
   'a host and everything are purged by an operator alone, who has to type it': async (browser) => {
-    const url = `${DEMO}photos/2024/forest.jpg?tr=w-71`;
+    const url = `${WILD}photos/2024/forest.jpg?tr=w-71`;
     await store(url);
     const desk = await (await Desk.open(browser)).as(KEYS.operator, '#/purges/new');
     const { page } = desk;
@@ -87,7 +103,11 @@ export const operator = {
     const desk = await (await Desk.open(browser)).as(KEYS.demo, '#/keys');
     const { page } = desk;
     await page.getByRole('heading', { name: 'Purge cache' }).waitFor();
-    expectEqual(await desk.find('.nav-link').allTextContents(), ['Purge cache', 'Overview', 'Inspect', 'History'], 'what leads where');
+    expectEqual(
+      await desk.find('.nav-link').allTextContents(),
+      ['Purge cache', 'Overview', 'Inspect', 'History'],
+      'what leads where',
+    );
     await desk.go('#/purges/new');
     expectEqual(await page.getByRole('radio', { name: /host|Everything/ }).count(), 0, 'kinds for operators');
     await desk.close();
@@ -95,9 +115,27 @@ export const operator = {
     const reader = await (await Desk.open(browser)).as(KEYS.reader, '#/purges/new');
     await reader.page.getByRole('heading', { name: 'Purge cache' }).waitFor();
     await reader.settled();
-    expectEqual([await reader.find('dialog').count(), await reader.button('New request').count()], [0, 0], 'ways to purge');
+    expectEqual(
+      [await reader.find('dialog').count(), await reader.button('New request').count()],
+      [0, 0],
+      'ways to purge',
+    );
     const before = (await purgesOf(KEYS.demo)).length;
-    expectEqual(await reader.page.evaluate(async (url) => (await fetch('/v1/purges', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ targets: [url] }) })).status, `${DEMO}a/b.jpg`), 403, 'status for a key that may read');
+    expectEqual(
+      await reader.page.evaluate(
+        async (url) =>
+          (
+            await fetch('/v1/purges', {
+              method: 'POST',
+              headers: { 'content-type': 'application/json' },
+              body: JSON.stringify({ targets: [url] }),
+            })
+          ).status,
+        `${DEMO}a/b.jpg`,
+      ),
+      403,
+      'status for a key that may read',
+    );
     expectEqual((await purgesOf(KEYS.demo)).length, before, 'requests');
     await reader.close();
   },

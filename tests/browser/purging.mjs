@@ -1,10 +1,27 @@
 // New request, and the list that shows what becomes of it.
 
-import { api, DEMO, Desk, expect, expectEqual, get, isStored, KEYS, purgesOf, SMALL, store, until, WILD } from './support.mjs';
+import {
+  api,
+  Desk,
+  expect,
+  expectEqual,
+  get,
+  isStored,
+  KEYS,
+  purgesOf,
+  SMALL,
+  store,
+  until,
+  WILD,
+} from './support.mjs';
 
-const open = async (browser, key = KEYS.demo, options) => (await Desk.open(browser, options)).as(key, '#/purges');
+const open = async (browser, key = KEYS.wild, options) => (await Desk.open(browser, options)).as(key, '#/purges');
 const summary = (desk) => desk.find('.summary').textContent();
-const verdict = (desk, line) => desk.find('.editor-verdicts .editor-line').nth(line - 1).textContent();
+const verdict = (desk, line) =>
+  desk
+    .find('.editor-verdicts .editor-line')
+    .nth(line - 1)
+    .textContent();
 
 /** Stores, purges by the dialog, and says what is left. */
 async function purgeBy(desk, kind, lines, urls) {
@@ -15,38 +32,58 @@ async function purgeBy(desk, kind, lines, urls) {
 }
 
 export const purging = {
-  'each line is judged while it is typed: which rule refuses it, what would be right, what it matches': async (browser) => {
+  'each line is judged while it is typed: which rule refuses it, what would be right, what it matches': async (
+    browser,
+  ) => {
     const desk = await open(browser);
-    const [first, second] = [`${DEMO}photos/2024/forest.jpg?tr=w-40`, `${DEMO}photos/2024/forest.jpg?tr=w-41`];
+    const [first, second] = [`${WILD}photos/2024/forest.jpg?tr=w-40`, `${WILD}photos/2024/forest.jpg?tr=w-41`];
     await store(first, second);
-    await desk.draft([first, `${DEMO}photos/2024/forest*`, `${DEMO}photos*`, 'photos/forest.jpg', '', first, `${DEMO}photos/2024/nothing.jpg`]);
+    await desk.draft([
+      first,
+      `${WILD}photos/2024/forest*`,
+      `${WILD}photos*`,
+      'photos/forest.jpg',
+      '',
+      first,
+      `${WILD}photos/2024/nothing.jpg`,
+    ]);
     expect(/^1 image, .*B$/.test(await verdict(desk, 1)), `line 1: ${await verdict(desk, 1)}`);
     expect(/^2 images, .*B$/.test(await verdict(desk, 2)), `line 2: ${await verdict(desk, 2)}`);
-    expectEqual(await Promise.all([3, 4, 5, 6, 7].map((line) => verdict(desk, line))), ['refused', 'refused', '', 'same as line 1', 'nothing stored'], 'lines 3 to 7');
+    expectEqual(
+      await Promise.all([3, 4, 5, 6, 7].map((line) => verdict(desk, line))),
+      ['refused', 'refused', '', 'same as line 1', 'nothing stored'],
+      'lines 3 to 7',
+    );
     const problems = desk.find('.problems li');
     expectEqual(await problems.count(), 2, 'explained refusals');
     const explained = await problems.first().textContent();
     expect(explained.includes('Line 3') && /levels|characters/.test(explained), `the rule: ${explained}`);
     expect((await summary(desk)).startsWith('2 of 5 targets refused'), `the summary: ${await summary(desk)}`);
     expectEqual(await desk.find('.editor-text').getAttribute('aria-invalid'), 'true', 'aria-invalid');
-    const before = (await purgesOf(KEYS.demo)).length;
+    const before = (await purgesOf(KEYS.wild)).length;
     const submit = desk.find('dialog .dialog-footer .button.primary');
     expectEqual(await submit.getAttribute('aria-disabled'), 'true', 'aria-disabled');
     await submit.click({ force: true });
-    expectEqual(await desk.page.evaluate(() => document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd)), `${DEMO}photos*`, 'the line that is shown');
+    expectEqual(
+      await desk.page.evaluate(() =>
+        document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd),
+      ),
+      `${WILD}photos*`,
+      'the line that is shown',
+    );
 
     // Mended, it can be sent; what was not typed again is not asked again.
     await desk.find('.editor-text').fill(`${first}\n${second}`);
     await until('the summary counts both', async () => (await summary(desk)).startsWith('Matches 2 images'));
     expectEqual(await submit.getAttribute('aria-disabled'), 'false', 'aria-disabled when all is well');
-    expectEqual((await purgesOf(KEYS.demo)).length, before, 'requests that dry runs made');
+    expectEqual((await purgesOf(KEYS.wild)).length, before, 'requests that dry runs made');
     expect((await isStored(first)) && (await isStored(second)), 'a dry run purged');
     await desk.close();
   },
 
   'a hundred URLs are one request, which turns Completed by itself; 101 are refused': async (browser) => {
     const desk = await open(browser);
-    const urls = Array.from({ length: 101 }, (_, place) => `${DEMO}photos/2024/mountains.jpg?tr=w-40&v=${place}`);
+    const urls = Array.from({ length: 101 }, (_, place) => `${WILD}photos/2024/mountains.jpg?tr=w-40&v=${place}`);
     await store(urls[0], urls[99]);
     await desk.draft(urls);
     expectEqual(await desk.find('.editor-count').textContent(), '101 of 100', 'the count');
@@ -64,8 +101,12 @@ export const purging = {
     expectEqual(await desk.find('.requests tbody tr').first().getAttribute('data-key'), id, 'the first row');
     await desk.completed(id);
     expect((await desk.row(id).textContent()).includes('+99 more'), 'the row says how many');
-    const { body } = await api('GET', `/v1/purges/${id}`, KEYS.demo);
-    expectEqual([body.targets.length, body.matched, body.door, body.status], [100, 2, 'dashboard', 'Completed'], 'the request');
+    const { body } = await api('GET', `/v1/purges/${id}`, KEYS.wild);
+    expectEqual(
+      [body.targets.length, body.matched, body.door, body.status],
+      [100, 2, 'dashboard', 'Completed'],
+      'the request',
+    );
     expectEqual([await isStored(urls[0]), await isStored(urls[99])], [false, false], 'what is stored');
 
     await desk.row(id).locator('.row-link').click();
@@ -79,7 +120,9 @@ export const purging = {
     await desk.close();
   },
 
-  'the allowance that is left is shown, and at its end a request is blocked, with a word on what to do': async (browser) => {
+  'the allowance that is left is shown, and at its end a request is blocked, with a word on what to do': async (
+    browser,
+  ) => {
     const desk = await open(browser, KEYS.small);
     await desk.find('.allowance-words', { hasText: '3 of 3' }).waitFor();
     const urls = [1, 2, 3, 4].map((place) => `${SMALL}photos/2024/forest.jpg?tr=w-4${place}`);
@@ -95,7 +138,10 @@ export const purging = {
 
     await desk.draft([urls[0]]);
     await notice.waitFor();
-    expect(/All 3 purges of this month are used.*begins anew/s.test(await notice.textContent()), `at the end: ${await notice.textContent()}`);
+    expect(
+      /All 3 purges of this month are used.*begins anew/s.test(await notice.textContent()),
+      `at the end: ${await notice.textContent()}`,
+    );
     const submit = desk.find('dialog .dialog-footer .button.primary');
     expectEqual(await submit.getAttribute('aria-disabled'), 'true', 'aria-disabled at the end');
     await submit.click({ force: true });
@@ -105,7 +151,7 @@ export const purging = {
 
   'marked stale, an image stays and is asked about': async (browser) => {
     const desk = await open(browser);
-    const url = `${DEMO}photos/2024/harbour.jpg?tr=w-42`;
+    const url = `${WILD}photos/2024/harbour.jpg?tr=w-42`;
     await store(url);
     await desk.draft([url]);
     await desk.page.getByRole('radio', { name: /^Mark stale/ }).check();
@@ -123,47 +169,72 @@ export const purging = {
   'an image goes with all its transformations, a folder with all its images': async (browser) => {
     const desk = await open(browser);
     const [base, other] = ['products/shoes/boot.png', 'products/shoes/runner.png'];
-    const urls = [`${DEMO}${base}?tr=w-40`, `${DEMO}tr:w-41/${base}`, `${DEMO}${other}?tr=w-40`, `${DEMO}products/kitchen/mug.png?tr=w-40`];
-    expectEqual(await purgeBy(desk, 'Images', [`${DEMO}${base}`], urls), [false, false, true, true], 'after the image');
-    expectEqual(await purgeBy(desk, 'Folders', [`${DEMO}products/shoes/`], urls), [false, false, false, true], 'after the folder');
+    const urls = [
+      `${WILD}${base}?tr=w-40`,
+      `${WILD}tr:w-41/${base}`,
+      `${WILD}${other}?tr=w-40`,
+      `${WILD}products/kitchen/mug.png?tr=w-40`,
+    ];
+    expectEqual(await purgeBy(desk, 'Images', [`${WILD}${base}`], urls), [false, false, true, true], 'after the image');
+    expectEqual(
+      await purgeBy(desk, 'Folders', [`${WILD}products/shoes/`], urls),
+      [false, false, false, true],
+      'after the folder',
+    );
     await desk.close();
   },
 
   'tags, named transformations and patterns are purged by their names': async (browser) => {
     const desk = await open(browser, KEYS.wild);
-    const [tagged, hero, deep, plain] = [`${WILD}tag/spring/a.svg`, `${WILD}tr:n-hero/tag/none/b.svg`, `${WILD}shop/2024/c/d.svg`, `${WILD}tag/none/e.svg`];
+    const [tagged, hero, deep, plain] = [
+      `${WILD}tag/spring/a.svg`,
+      `${WILD}tr:n-hero/tag/none/b.svg`,
+      `${WILD}shop/2024/c/d.svg`,
+      `${WILD}tag/none/e.svg`,
+    ];
     const urls = [tagged, hero, deep, plain];
     expectEqual(await purgeBy(desk, 'Tags', ['spring'], urls), [false, true, true, true], 'after the tag');
-    expectEqual(await purgeBy(desk, 'Transformations', ['hero'], urls), [true, false, true, true], 'after the transformation');
-    expectEqual(await purgeBy(desk, 'Patterns', [`${WILD}shop/*/d.svg`], urls), [true, true, false, true], 'after the pattern');
+    expectEqual(
+      await purgeBy(desk, 'Transformations', ['hero'], urls),
+      [true, false, true, true],
+      'after the transformation',
+    );
+    expectEqual(
+      await purgeBy(desk, 'Patterns', [`${WILD}shop/*/d.svg`], urls),
+      [true, true, false, true],
+      'after the pattern',
+    );
     await desk.close();
   },
 
   'what was asked for most is warmed again, and the details say how far it is': async (browser) => {
     const desk = await open(browser);
-    const urls = [50, 51, 52].map((width) => `${DEMO}photos/2023/meadow.jpg?tr=w-${width}`);
+    const urls = [50, 51, 52].map((width) => `${WILD}photos/2023/meadow.jpg?tr=w-${width}`);
     await store(...urls);
-    await desk.draft([`${DEMO}photos/2023/meadow*`]);
+    await desk.draft([`${WILD}photos/2023/meadow*`]);
     await desk.page.getByLabel(/^Warm afterwards/).check();
     const id = await desk.submit();
     await desk.row(id).locator('.row-link').click();
     await desk.find('.warming', { hasText: 'Done' }).waitFor();
-    expect((await desk.find('.warming').textContent()).includes('3 of 3'), `the warming: ${await desk.find('.warming').textContent()}`);
+    expect(
+      (await desk.find('.warming').textContent()).includes('3 of 3'),
+      `the warming: ${await desk.find('.warming').textContent()}`,
+    );
     expectEqual(await Promise.all(urls.map(isStored)), [true, true, true], 'what is stored again');
     await desk.close();
   },
 
   'a warming that runs can be cancelled': async (browser) => {
     const desk = await open(browser);
-    await store(...[60, 61, 62, 63].map((width) => `${DEMO}photos/2023/beach.jpg?tr=w-${width}`));
-    await desk.draft([`${DEMO}photos/2023/beach*`]);
+    await store(...[60, 61, 62, 63].map((width) => `${WILD}photos/2023/beach.jpg?tr=w-${width}`));
+    await desk.draft([`${WILD}photos/2023/beach*`]);
     await desk.page.getByLabel(/^Warm afterwards/).check();
     await desk.page.getByLabel('Per second').fill('1');
     const id = await desk.submit();
     await desk.row(id).locator('.row-link').click();
     await desk.button('Cancel the warming').click();
     await desk.find('.warming', { hasText: 'Cancelled' }).waitFor();
-    const { body } = await api('GET', `/v1/purges/${id}`, KEYS.demo);
+    const { body } = await api('GET', `/v1/purges/${id}`, KEYS.wild);
     expectEqual(body.warm.state, 'cancelled', 'state of the warming');
     await desk.close();
   },
@@ -171,10 +242,13 @@ export const purging = {
   'New request is worked by the keyboard alone, and gives the focus back': async (browser) => {
     const desk = await open(browser);
     const { page } = desk;
-    const url = `${DEMO}art/marble.jpg?tr=w-40`;
+    const url = `${WILD}art/marble.jpg?tr=w-40`;
     await store(url);
     await desk.find('.view-head .button.primary').waitFor();
-    const focused = () => page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.getAttribute('aria-label'));
+    const focused = () =>
+      page.evaluate(
+        () => document.activeElement.textContent.trim() || document.activeElement.getAttribute('aria-label'),
+      );
     await page.keyboard.press('Tab');
     expectEqual(await focused(), 'Skip to the content', 'the first stop');
     await page.keyboard.press('Enter');
@@ -185,7 +259,12 @@ export const purging = {
     // Around it once: the focus never leaves it.
     for (let step = 0; step < 16; step += 1) {
       await page.keyboard.press('Tab');
-      expect(await page.evaluate(() => document.activeElement === document.body || document.activeElement.closest('dialog') !== null), 'the focus left the dialog');
+      expect(
+        await page.evaluate(
+          () => document.activeElement === document.body || document.activeElement.closest('dialog') !== null,
+        ),
+        'the focus left the dialog',
+      );
     }
     await page.keyboard.press('Escape');
     await desk.find('dialog').waitFor({ state: 'detached' });
@@ -207,14 +286,25 @@ export const purging = {
 
   'the list takes up new requests by itself, and keeps the focus and the place': async (browser) => {
     const desk = await open(browser);
-    await Promise.all(Array.from({ length: 30 }, (_, place) => api('POST', '/v1/purges', KEYS.demo, { targets: [`${DEMO}photos/2024/forest.jpg?fill=${place}`] })));
+    await Promise.all(
+      Array.from({ length: 30 }, (_, place) =>
+        api('POST', '/v1/purges', KEYS.wild, { targets: [`${WILD}photos/2024/forest.jpg?fill=${place}`] }),
+      ),
+    );
     await desk.go('#/purges');
     const link = desk.find('.requests .row-link').nth(20);
     await link.focus();
     await desk.page.evaluate(() => document.activeElement.scrollIntoView({ block: 'center' }));
-    const place = () => desk.page.evaluate(() => [document.activeElement.getAttribute('href'), Math.round(document.activeElement.getBoundingClientRect().top)]);
+    const place = () =>
+      desk.page.evaluate(() => [
+        document.activeElement.getAttribute('href'),
+        Math.round(document.activeElement.getBoundingClientRect().top),
+      ]);
     const [href, top] = await place();
-    const { body } = await api('POST', '/v1/purges', KEYS.demo, { targets: [`${DEMO}photos/2024/forest.jpg?fill=new`], note: 'from a script' });
+    const { body } = await api('POST', '/v1/purges', KEYS.wild, {
+      targets: [`${WILD}photos/2024/forest.jpg?fill=new`],
+      note: 'from a script',
+    });
     await desk.row(body.id).waitFor({ state: 'attached' });
     await desk.completed(body.id);
     const [nowHref, nowTop] = await place();

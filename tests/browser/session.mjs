@@ -18,15 +18,25 @@ export const session = {
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Purge cache' }).waitFor();
     const [cookie] = await desk.context.cookies();
-    expectEqual([cookie.name, cookie.httpOnly, cookie.sameSite, cookie.path], ['freshet_session', true, 'Strict', '/'], 'the cookie');
-    const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+    expectEqual(
+      [cookie.name, cookie.httpOnly, cookie.sameSite, cookie.path],
+      ['freshet_session', true, 'Strict', '/'],
+      'the cookie',
+    );
+    const kept = await page.evaluate(() =>
+      JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]),
+    );
     expect(!kept.includes(KEYS.demo), 'a script can read the key');
 
     await page.reload();
     await page.getByRole('heading', { name: 'Purge cache' }).waitFor();
     await desk.button('Sign out').click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-    expectEqual(await page.evaluate(async () => (await fetch('/v1/session')).status), 401, 'status of the session after it ended');
+    expectEqual(
+      await page.evaluate(async () => (await fetch('/v1/session')).status),
+      401,
+      'status of the session after it ended',
+    );
     await desk.close();
   },
 

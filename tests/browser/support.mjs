@@ -57,11 +57,18 @@ export async function get(url, headers = {}) {
   const rest = url.slice(HOST.length);
   const [hostname, port] = PROXY.split(':');
   return new Promise((resolve, reject) => {
-    const sending = request({ hostname, port, path: rest, agent, headers: { Host: 'img.test', ...headers }, timeout: 60_000 }, async (response) => {
-      const pieces = [];
-      for await (const piece of response) pieces.push(piece);
-      resolve({ status: response.statusCode, cache: response.headers['cache-status'] ?? '', body: Buffer.concat(pieces) });
-    });
+    const sending = request(
+      { hostname, port, path: rest, agent, headers: { Host: 'img.test', ...headers }, timeout: 60_000 },
+      async (response) => {
+        const pieces = [];
+        for await (const piece of response) pieces.push(piece);
+        resolve({
+          status: response.statusCode,
+          cache: response.headers['cache-status'] ?? '',
+          body: Buffer.concat(pieces),
+        });
+      },
+    );
     sending.on('error', reject);
     sending.end();
   });
@@ -69,11 +76,13 @@ export async function get(url, headers = {}) {
 
 /** Stores images, and sees that they are. */
 export async function store(...urls) {
-  for (const url of urls) {
-    const { status } = await get(url);
-    expectEqual(status, 200, url);
-    expect(await isStored(url), `${url} is not stored`);
-  }
+  await Promise.all(
+    urls.map(async (url) => {
+      const { status } = await get(url);
+      expectEqual(status, 200, url);
+      expect(await isStored(url), `${url} is not stored`);
+    }),
+  );
 }
 
 export async function isStored(url) {
@@ -88,7 +97,8 @@ export async function api(method, path, key, body) {
     body: body && JSON.stringify(body),
   });
   const text = await response.text();
-  const json = response.headers.get('content-type')?.startsWith('application/json') && text !== '' ? JSON.parse(text) : text;
+  const json =
+    response.headers.get('content-type')?.startsWith('application/json') && text !== '' ? JSON.parse(text) : text;
   return { status: response.status, body: json };
 }
 
@@ -102,19 +112,26 @@ export async function purgesOf(key, query = '') {
 export class Desk {
   static async open(browser, options = {}) {
     const desk = new Desk();
-    desk.context = await browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: 'reduce', ...options });
+    desk.context = await browser.newContext({
+      viewport: { width: 1280, height: 860 },
+      reducedMotion: 'reduce',
+      ...options,
+    });
     desk.context.setDefaultTimeout(PATIENCE_MS);
     // Counted in the page itself: a report of the policy is an event there.
     await desk.context.addInitScript(() => {
       window.violations = [];
-      document.addEventListener('securitypolicyviolation', (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+      document.addEventListener('securitypolicyviolation', (event) =>
+        window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`),
+      );
     });
     desk.wrongs = [];
     desk.page = await desk.context.newPage();
     desk.page.on('dialog', (dialog) => (desk.wrongs.push(`a dialog: ${dialog.message()}`), dialog.dismiss()));
     desk.page.on('pageerror', (error) => desk.wrongs.push(`an error: ${error.stack}`));
     desk.page.on('request', (sent) => {
-      if (new URL(sent.url()).host !== ADMIN && sent.url().startsWith('http')) desk.wrongs.push(`a request to elsewhere: ${sent.url()}`);
+      if (new URL(sent.url()).host !== ADMIN && sent.url().startsWith('http'))
+        desk.wrongs.push(`a request to elsewhere: ${sent.url()}`);
     });
     return desk;
   }
@@ -123,7 +140,11 @@ export class Desk {
   async as(key, hash) {
     await this.page.goto(`http://${ADMIN}/`);
     const status = await this.page.evaluate(async (secret) => {
-      const answer = await fetch('/v1/session', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ key: secret }) });
+      const answer = await fetch('/v1/session', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ key: secret }),
+      });
       return answer.status;
     }, key);
     expectEqual(status, 204, 'status of the sign-in');
@@ -146,7 +167,11 @@ export class Desk {
 
   /** Nothing is being loaded or checked. */
   async settled() {
-    await this.page.waitForFunction(() => document.querySelector('.skeleton, .editor-mark .pulse') === null && [...document.images].every((image) => image.complete || image.loading === 'lazy'));
+    await this.page.waitForFunction(
+      () =>
+        document.querySelector('.skeleton, .editor-mark .pulse') === null &&
+        [...document.images].every((image) => image.complete || image.loading === 'lazy'),
+    );
     return this;
   }
 
@@ -194,8 +219,15 @@ export class Desk {
   /** Where axe-core finds the page hard to use; WCAG 2.2 A and AA. */
   async inaccessible() {
     await this.page.evaluate(AXE);
-    const { violations } = await this.page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-    return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id}: ${target.join(' ')}: ${failureSummary.split('\n').slice(1, 3).join(' ')}`));
+    const { violations } = await this.page.evaluate(() =>
+      window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),
+    );
+    return violations.flatMap(({ id, nodes }) =>
+      nodes.map(
+        ({ target, failureSummary }) =>
+          `${id}: ${target.join(' ')}: ${failureSummary.split('\n').slice(1, 3).join(' ')}`,
+      ),
+    );
   }
 
   /** Ends it; throws where the page did what it must not do. */

@@ -10,7 +10,12 @@ const LOW = 0.1;
 /** A bar of what is used; null says nothing. */
 export function allowanceBar(allowance) {
   const { limit, used } = allowance;
-  return h('progress', { class: `meter ${level(allowance)}`, max: Math.max(1, limit), value: Math.min(used, Math.max(1, limit)), 'aria-label': 'Used of the allowance' });
+  return h('progress', {
+    class: `meter ${level(allowance)}`,
+    max: Math.max(1, limit),
+    value: Math.min(used, Math.max(1, limit)),
+    'aria-label': 'Used of the allowance',
+  });
 }
 
 export function level({ limit, left }) {
@@ -19,7 +24,7 @@ export function level({ limit, left }) {
   return left <= limit * LOW ? 'low' : 'ample';
 }
 
-export function allowanceWords(allowance) {
+function allowanceWords(allowance) {
   if (allowance.limit === null) return `${plural(allowance.used, 'purge')} this month, no limit`;
   return `${number(allowance.left)} of ${number(allowance.limit)} left until ${dayOf(allowance.resets_at)}`;
 }
@@ -32,9 +37,18 @@ export function allowanceMeter(account, signal) {
     try {
       const allowance = await get('/v1/allowance', { account }, signal);
       element.dataset.level = level(allowance);
-      replace(element,
-        h('div', { class: 'allowance-words' }, level(allowance) === 'out' && icon('alert'), allowance.limit === null ? 'No limit' : h('span', {}, h('strong', {}, number(allowance.left)), ` of ${number(allowance.limit)} purges left`)),
-        allowance.limit !== null && allowanceBar(allowance));
+      replace(
+        element,
+        h(
+          'div',
+          { class: 'allowance-words' },
+          level(allowance) === 'out' && icon('alert'),
+          allowance.limit === null
+            ? 'No limit'
+            : h('span', {}, h('strong', {}, number(allowance.left)), ` of ${number(allowance.limit)} purges left`),
+        ),
+        allowance.limit !== null && allowanceBar(allowance),
+      );
       element.title = allowanceWords(allowance);
     } catch {
       replace(element); // The view itself says what is wrong.

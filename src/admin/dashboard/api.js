@@ -60,7 +60,11 @@ export async function call(method, path, { query = {}, body, signal } = {}) {
   try {
     json = text === '' ? null : JSON.parse(text);
   } catch {
-    throw new ApiError(response.status, { message: 'The answer could not be read.', reason: 'not_json', help: 'Reload the page: the server may be a newer one.' });
+    throw new ApiError(response.status, {
+      message: 'The answer could not be read.',
+      reason: 'not_json',
+      help: 'Reload the page: the server may be a newer one.',
+    });
   }
   if (response.ok) return json;
   const error = new ApiError(response.status, json ?? {});

@@ -56,7 +56,7 @@ export const secondsOf = (date) => seconds.format(new Date(date));
 export const exact = (date) => exactly.format(new Date(date));
 
 /** How long ago. */
-export function ago(date, now = Date.now()) {
+function ago(date, now = Date.now()) {
   const passed = (now - new Date(date).getTime()) / 1000;
   if (passed < 5) return 'just now';
   if (passed < 60) return `${Math.floor(passed)} s ago`;

@@ -19,7 +19,9 @@ const imageOf = (url, variant) => address('/v1/cache/image', { url, variant });
 function picture(url, variant, words) {
   const image = h('img', { src: imageOf(url, variant), alt: words, loading: 'lazy', decoding: 'async' });
   const frame = h('div', { class: 'picture' }, image);
-  image.addEventListener('error', () => replace(frame, h('div', { class: 'picture-none' }, icon('asset'), 'Not an image that can be shown')));
+  image.addEventListener('error', () =>
+    replace(frame, h('div', { class: 'picture-none' }, icon('asset'), 'Not an image that can be shown')),
+  );
   image.addEventListener('load', () => {
     if (image.naturalWidth > 0) frame.dataset.size = `${image.naturalWidth} × ${image.naturalHeight}`;
   });
@@ -31,7 +33,10 @@ function tail(url, asset) {
   const text = url.replace(/^https?:\/\//, '');
   const file = asset?.split('/').at(-1) ?? '';
   const at = file === '' ? -1 : text.lastIndexOf(file);
-  const steps = text.split('/').filter((segment) => segment.startsWith('tr:')).join('/');
+  const steps = text
+    .split('/')
+    .filter((segment) => segment.startsWith('tr:'))
+    .join('/');
   const rest = at < 0 ? '' : text.slice(at + file.length);
   return [steps, rest.replace(/^\?/, '')].filter(Boolean).join(' ') || 'original';
 }
@@ -47,28 +52,89 @@ function variantCard(url, variant, index, total) {
     ['Answer', `${variant.status} ${variant.content_type ?? ''}`],
     ['Size', `${bytes(variant.bytes)}, ${bytes(variant.weight)} in memory`],
     ['Hits', number(variant.hits)],
-    ['Age', h('span', {}, `${span(variant.age_seconds)} of ${span(variant.lifetime_seconds)} `, h('progress', { class: 'life', max: Math.max(1, variant.lifetime_seconds), value: Math.min(variant.age_seconds, Math.max(1, variant.lifetime_seconds)), 'aria-label': 'Share of its lifetime that has passed' }))],
+    [
+      'Age',
+      h(
+        'span',
+        {},
+        `${span(variant.age_seconds)} of ${span(variant.lifetime_seconds)} `,
+        h('progress', {
+          class: 'life',
+          max: Math.max(1, variant.lifetime_seconds),
+          value: Math.min(variant.age_seconds, Math.max(1, variant.lifetime_seconds)),
+          'aria-label': 'Share of its lifetime that has passed',
+        }),
+      ),
+    ],
     ['Stored', variant.stored_at && time(variant.stored_at)],
     ['Epoch', number(variant.epoch)],
     ['ETag', variant.etag && h('code', {}, variant.etag)],
     ['Last-Modified', variant.last_modified && time(variant.last_modified)],
-    ['Tags', variant.tags?.length > 0 && h('span', { class: 'chips' }, variant.tags.map((tag) => h('span', { class: 'chip' }, tag)))],
-    ['Selected by', selected.length > 0 && h('span', {}, selected.map(([name, value]) => h('span', { class: 'selected' }, h('code', {}, name), ' ', value === null ? 'not sent' : value || 'empty')))],
+    [
+      'Tags',
+      variant.tags?.length > 0 &&
+        h(
+          'span',
+          { class: 'chips' },
+          variant.tags.map((tag) => h('span', { class: 'chip' }, tag)),
+        ),
+    ],
+    [
+      'Selected by',
+      selected.length > 0 &&
+        h(
+          'span',
+          {},
+          selected.map(([name, value]) =>
+            h('span', { class: 'selected' }, h('code', {}, name), ' ', value === null ? 'not sent' : value || 'empty'),
+          ),
+        ),
+    ],
   ];
-  return h('article', { class: 'variant panel', 'aria-label': total > 1 ? `Variant ${index + 1}` : 'What is stored' },
+  return h(
+    'article',
+    { class: 'variant panel', 'aria-label': total > 1 ? `Variant ${index + 1}` : 'What is stored' },
     picture(url, index, `The stored picture${total > 1 ? `, variant ${index + 1}` : ''}`),
-    h('div', { class: 'variant-facts' },
-      h('div', { class: 'variant-head' }, h('h2', {}, total > 1 ? `Variant ${index + 1} of ${total}` : 'Stored'), freshness(variant)),
-      h('dl', { class: 'facts' }, pairs.filter(([, value]) => value).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))))));
+    h(
+      'div',
+      { class: 'variant-facts' },
+      h(
+        'div',
+        { class: 'variant-head' },
+        h('h2', {}, total > 1 ? `Variant ${index + 1} of ${total}` : 'Stored'),
+        freshness(variant),
+      ),
+      h(
+        'dl',
+        { class: 'facts' },
+        pairs.filter(([, value]) => value).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))),
+      ),
+    ),
+  );
 }
 
 function tiles(keys, asset, current = null) {
-  return h('ul', { class: 'tiles' }, keys.map(({ url, variants, bytes: size, hits }) =>
-    h('li', { class: url === current ? 'current' : null },
-      h('a', { class: 'tile', href: to(url), 'aria-current': url === current ? 'true' : null, title: url },
-        picture(url, 0, ''),
-        h('span', { class: 'tile-name mono' }, asset === null ? withoutEndpoint(url) : tail(url, asset)),
-        h('span', { class: 'tile-more' }, `${bytes(size)} · ${plural(hits, 'hit')}${variants > 1 ? ` · ${variants} variants` : ''}`)))));
+  return h(
+    'ul',
+    { class: 'tiles' },
+    keys.map(({ url, variants, bytes: size, hits }) =>
+      h(
+        'li',
+        { class: url === current ? 'current' : null },
+        h(
+          'a',
+          { class: 'tile', href: to(url), 'aria-current': url === current ? 'true' : null, title: url },
+          picture(url, 0, ''),
+          h('span', { class: 'tile-name mono' }, asset === null ? withoutEndpoint(url) : tail(url, asset)),
+          h(
+            'span',
+            { class: 'tile-more' },
+            `${bytes(size)} · ${plural(hits, 'hit')}${variants > 1 ? ` · ${variants} variants` : ''}`,
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 /** The folder of an image, without transformation segments. */
@@ -92,15 +158,32 @@ function purgeActions(url) {
 
 function make(root, place, signal) {
   let url = '';
-  const input = h('input', { type: 'url', class: 'mono', 'aria-label': 'URL', placeholder: `${endpointOf(chosenAccount())}photos/2024/harbour.jpg`, spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', inputmode: 'url' });
-  const form = h('form', {
-    class: 'inspect-form', role: 'search', novalidate: true,
-    onsubmit: (event) => {
-      event.preventDefault();
-      if (input.value.trim() === url) load();
-      else go(to(input.value.trim()));
+  const input = h('input', {
+    type: 'url',
+    class: 'mono',
+    'aria-label': 'URL',
+    placeholder: `${endpointOf(chosenAccount())}photos/2024/harbour.jpg`,
+    spellcheck: 'false',
+    autocapitalize: 'off',
+    autocomplete: 'off',
+    inputmode: 'url',
+  });
+  const form = h(
+    'form',
+    {
+      class: 'inspect-form',
+      role: 'search',
+      novalidate: true,
+      onsubmit: (event) => {
+        event.preventDefault();
+        if (input.value.trim() === url) load();
+        else go(to(input.value.trim()));
+      },
     },
-  }, icon('inspect'), input, button('Inspect', { kind: 'primary', type: 'submit' }));
+    icon('inspect'),
+    input,
+    button('Inspect', { kind: 'primary', type: 'submit' }),
+  );
   const result = h('div', { class: 'inspect-result' });
   replace(root, head('Inspect', 'What is stored under a URL, and what it looks like.'), form, result);
   let asking = new AbortController();
@@ -136,13 +219,47 @@ function make(root, place, signal) {
       more.append(again);
     }
     return [
-      h('div', { class: 'inspect-head' },
-        h('div', { class: 'inspect-key' }, h('code', { class: 'mono' }, key ?? url), h('span', { class: 'dim' }, stored ? `${plural(variants.length, 'variant')} stored` : 'nothing stored under this URL')),
-        can('purge') && h('div', { class: 'inspect-purge' }, h('span', { class: 'dim' }, 'Purge'), purgeActions(url))),
+      h(
+        'div',
+        { class: 'inspect-head' },
+        h(
+          'div',
+          { class: 'inspect-key' },
+          h('code', { class: 'mono' }, key ?? url),
+          h(
+            'span',
+            { class: 'dim' },
+            stored ? `${plural(variants.length, 'variant')} stored` : 'nothing stored under this URL',
+          ),
+        ),
+        can('purge') && h('div', { class: 'inspect-purge' }, h('span', { class: 'dim' }, 'Purge'), purgeActions(url)),
+      ),
       stored
         ? variants.map((variant, index) => variantCard(url, variant, index, variants.length))
-        : h('div', { class: 'panel' }, empty('inspect', 'Not stored', 'The next request for this URL goes to the origin. It was never asked for, is not cacheable, was purged, or had to make room.', button('Look again', { glyph: 'repeat', onclick: load }))),
-      others.length > 0 && h('section', { class: 'siblings' }, h('h2', {}, 'Transformations of this image'), h('p', { class: 'dim' }, `${plural(others.length, 'URL')}${next ? ' and more' : ''} stored, `, h('code', {}, asset)), grid, more),
+        : h(
+            'div',
+            { class: 'panel' },
+            empty(
+              'inspect',
+              'Not stored',
+              'The next request for this URL goes to the origin. It was never asked for, is not cacheable, was purged, or had to make room.',
+              button('Look again', { glyph: 'repeat', onclick: load }),
+            ),
+          ),
+      others.length > 0 &&
+        h(
+          'section',
+          { class: 'siblings' },
+          h('h2', {}, 'Transformations of this image'),
+          h(
+            'p',
+            { class: 'dim' },
+            `${plural(others.length, 'URL')}${next ? ' and more' : ''} stored, `,
+            h('code', {}, asset),
+          ),
+          grid,
+          more,
+        ),
     ];
   }
 
@@ -150,23 +267,49 @@ function make(root, place, signal) {
   async function browse(mine) {
     const reach = accounts().filter((account) => chosenAccount() === null || account.id === chosenAccount());
     // A key that is bound to folders sees these alone.
-    const places = session().urls?.map((url) => ['', url]) ?? reach.map(({ id, url_endpoints: [endpoint] }) => [id, `${endpoint.replace(/\/$/, '')}/`]);
-    const sections = await Promise.all(places.map(async ([id, prefix]) => {
-      const grid = h('div', {});
-      const more = h('div', {});
-      async function page(cursor) {
-        let found = { keys: [], next: cursor };
-        // A page may be empty though others follow.
-        do found = await get('/v1/cache/keys', { prefix, limit: KEYS_SHOWN, cursor: found.next }, mine);
-        while (found.keys.length === 0 && found.next);
-        grid.append(tiles(found.keys, null));
-        replace(more, found.next && button('Show more', { onclick: () => page(found.next) }));
-        return found.keys.length;
-      }
-      const found = await page(null);
-      return h('section', { class: 'siblings' }, h('h2', {}, places.length > 1 && id ? id : 'Stored now'), h('p', { class: 'dim' }, 'Below ', h('code', {}, prefix)), found > 0 ? [grid, more] : h('p', { class: 'panel hint' }, 'Nothing is stored here yet. What is asked for through the proxy appears here.'));
-    }));
-    replace(result, sections.length > 0 ? sections : empty('inspect', 'No account', 'This key reaches no account.', linkButton('To the overview', link('overview'))));
+    const places =
+      session().urls?.map((url) => ['', url]) ??
+      reach.map(({ id, url_endpoints: [endpoint] }) => [id, `${endpoint.replace(/\/$/, '')}/`]);
+    const sections = await Promise.all(
+      places.map(async ([id, prefix]) => {
+        const grid = h('div', {});
+        const more = h('div', {});
+        async function page(cursor) {
+          let found = { keys: [], next: cursor };
+          // A page may be empty though others follow.
+          do found = await get('/v1/cache/keys', { prefix, limit: KEYS_SHOWN, cursor: found.next }, mine);
+          while (found.keys.length === 0 && found.next);
+          grid.append(tiles(found.keys, null));
+          replace(more, found.next && button('Show more', { onclick: () => page(found.next) }));
+          return found.keys.length;
+        }
+        const found = await page(null);
+        return h(
+          'section',
+          { class: 'siblings' },
+          h('h2', {}, places.length > 1 && id ? id : 'Stored now'),
+          h('p', { class: 'dim' }, 'Below ', h('code', {}, prefix)),
+          found > 0
+            ? [grid, more]
+            : h(
+                'p',
+                { class: 'panel hint' },
+                'Nothing is stored here yet. What is asked for through the proxy appears here.',
+              ),
+        );
+      }),
+    );
+    replace(
+      result,
+      sections.length > 0
+        ? sections
+        : empty(
+            'inspect',
+            'No account',
+            'This key reaches no account.',
+            linkButton('To the overview', link('overview')),
+          ),
+    );
   }
 
   function update({ query }) {

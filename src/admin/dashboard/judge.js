@@ -23,7 +23,12 @@ export function judge(onchange) {
     try {
       const answer = await call('POST', '/v1/purges', { body: { ...request, dry_run: true }, signal });
       answer.targets.forEach((verdict, place) => known.set(keyOf(request, request.targets[place]), verdict));
-      Object.assign(state, { checking: false, totals: { matched: answer.matched, bytes: answer.bytes, keys: answer.keys }, allowance: answer.allowance, error: null });
+      Object.assign(state, {
+        checking: false,
+        totals: { matched: answer.matched, bytes: answer.bytes, keys: answer.keys },
+        allowance: answer.allowance,
+        error: null,
+      });
     } catch (error) {
       if (signal.aborted) return;
       Object.assign(state, { checking: false, totals: null, error });

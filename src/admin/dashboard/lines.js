@@ -12,7 +12,14 @@ export function lineEditor({ label, describedBy, onchange }) {
   const gutter = h('div', { class: 'editor-gutter', 'aria-hidden': 'true' });
   const verdicts = h('div', { class: 'editor-verdicts', 'aria-hidden': 'true' });
   const area = h('textarea', {
-    class: 'editor-text mono', 'aria-label': label, 'aria-describedby': describedBy, wrap: 'off', spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', rows: LINES_SHOWN_MIN,
+    class: 'editor-text mono',
+    'aria-label': label,
+    'aria-describedby': describedBy,
+    wrap: 'off',
+    spellcheck: 'false',
+    autocapitalize: 'off',
+    autocomplete: 'off',
+    rows: LINES_SHOWN_MIN,
     oninput: () => (layOut(), onchange()),
     onscroll: () => align(),
   });
@@ -27,7 +34,14 @@ export function lineEditor({ label, describedBy, onchange }) {
     const count = area.value.split('\n').length;
     area.rows = Math.min(Math.max(count + 1, LINES_SHOWN_MIN), LINES_SHOWN_MAX);
     while (gutter.children.length < count) {
-      gutter.append(h('div', { class: 'editor-line' }, h('span', { class: 'editor-mark' }), h('span', { class: 'editor-number' }, gutter.children.length + 1)));
+      gutter.append(
+        h(
+          'div',
+          { class: 'editor-line' },
+          h('span', { class: 'editor-mark' }),
+          h('span', { class: 'editor-number' }, gutter.children.length + 1),
+        ),
+      );
       verdicts.append(h('div', { class: 'editor-line' }));
     }
     while (gutter.children.length > count) {
@@ -42,7 +56,11 @@ export function lineEditor({ label, describedBy, onchange }) {
     element,
     area,
     /** The lines that are not blank, with their numbers from 1. */
-    lines: () => area.value.split('\n').map((text, place) => ({ number: place + 1, text: text.trim() })).filter(({ text }) => text !== ''),
+    lines: () =>
+      area.value
+        .split('\n')
+        .map((text, place) => ({ number: place + 1, text: text.trim() }))
+        .filter(({ text }) => text !== ''),
     set(lines) {
       area.value = lines.join('\n');
       layOut();
@@ -57,7 +75,10 @@ export function lineEditor({ label, describedBy, onchange }) {
         if (line.dataset.tone !== tone) {
           line.dataset.tone = tone;
           said.dataset.tone = tone;
-          replace(line.firstChild, { good: icon('check'), none: icon('check'), bad: icon('close'), wait: h('span', { class: 'pulse' }) }[tone]);
+          replace(
+            line.firstChild,
+            { good: icon('check'), none: icon('check'), bad: icon('close'), wait: h('span', { class: 'pulse' }) }[tone],
+          );
         }
         setText(said, verdict?.text ?? '');
       }

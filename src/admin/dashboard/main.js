@@ -18,7 +18,14 @@ import { keysView } from './keys.js';
  * A view is `{title, operator?, make(main, place, signal) → {update?(place)}}`. `signal` ends when another view takes its
  * place; `update` is called when its address changes while it is shown, so that a dialog over a list leaves the list alone.
  */
-const VIEWS = { purges: purgesView, overview: overviewView, inspect: inspectView, history: historyView, allowance: allowanceView, keys: keysView };
+const VIEWS = {
+  purges: purgesView,
+  overview: overviewView,
+  inspect: inspectView,
+  history: historyView,
+  allowance: allowanceView,
+  keys: keysView,
+};
 const FIRST = 'purges';
 
 const app = document.getElementById('app');
@@ -64,7 +71,8 @@ function show({ anew = false } = {}) {
   frame.main.scrollTop = 0;
   shown.made = view.make(content, place, ending.signal);
   // The page's own change tells screen readers nothing: the heading does, once it has the focus.
-  if (!first && !anew && !document.querySelector('dialog[open]')) content.querySelector('h1')?.focus({ preventScroll: true });
+  if (!first && !anew && !document.querySelector('dialog[open]'))
+    content.querySelector('h1')?.focus({ preventScroll: true });
 }
 
 async function end() {

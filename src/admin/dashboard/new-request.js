@@ -1,17 +1,16 @@
 // New request: what to purge, judged line by line while it is typed, and how.
 
 import { call, get } from './api.js';
-import { freshId, h, icon, replace, setText } from './dom.js';
+import { h, replace, setText } from './dom.js';
 import { bytes, number, plural } from './format.js';
 import { go, link } from './router.js';
 import { accounts, chosenAccount, endpointOf, isOperator, session } from './session.js';
-import { allowanceWords, level } from './allowance-meter.js';
 import { button, checkbox, choices, dialog, field, message, notice, select } from './parts.js';
+import { feedback } from './feedback.js';
 import { idOf, judge } from './judge.js';
 import { LINES_MAX, lineEditor } from './lines.js';
 import { KINDS, targetOf } from './targets.js';
 
-const PROBLEMS_SHOWN = 6;
 const NOTE_MAX = 200;
 const WARM_MAX = 100;
 const WARM_PER_SECOND = 10;
@@ -39,50 +38,133 @@ export function openNewRequest(begin, { onclose, submitted }) {
   const element = dialog('New request', { className: 'wide', onclose: () => (judged.stop(), onclose()) });
 
   // What it is made of, from top to bottom.
-  const summaryId = freshId('summary');
-  const problemsId = freshId('problems');
-  const editor = lineEditor({ label: 'Targets, one a line', describedBy: `${summaryId} ${problemsId}`, onchange: () => consider() });
+  const told = feedback({
+    point: (line) => editor.point(line),
+    raise: () => isOperator() && button('Raise the limit', { onclick: () => (element.close(), go(link('allowance'))) }),
+  });
+  const editor = lineEditor({
+    label: 'Targets, one a line',
+    describedBy: `${told.summary.id} ${told.problems.id}`,
+    onchange: () => consider(),
+  });
   const covers = h('p', { class: 'covers' });
   const count = h('span', { class: 'editor-count num' });
-  const host = h('input', { type: 'text', class: 'mono', spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', oninput: () => consider() });
+  const host = h('input', {
+    type: 'text',
+    class: 'mono',
+    spellcheck: 'false',
+    autocapitalize: 'off',
+    autocomplete: 'off',
+    oninput: () => consider(),
+  });
   const hostField = field('Host', host, { hint: 'As it stands in the URL endpoints, without https://.' });
-  const typed = h('input', { type: 'text', class: 'mono', spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', oninput: () => consider() });
+  const typed = h('input', {
+    type: 'text',
+    class: 'mono',
+    spellcheck: 'false',
+    autocapitalize: 'off',
+    autocomplete: 'off',
+    oninput: () => consider(),
+  });
   const typedField = field('Confirmation', typed);
   const typedLabel = typedField.querySelector('label');
-  const problems = h('ul', { class: 'problems', id: problemsId });
   const trouble = h('div', {});
-  const limit = h('div', {});
-  const lines = h('div', {}, editor.element, h('div', { class: 'editor-foot' }, h('span', { class: 'dim' }, 'One a line. Blank lines and repetitions are left out.'), count));
+  const lines = h(
+    'div',
+    {},
+    editor.element,
+    h(
+      'div',
+      { class: 'editor-foot' },
+      h('span', { class: 'dim' }, 'One a line. Blank lines and repetitions are left out.'),
+      count,
+    ),
+  );
   const confirmed = h('div', { class: 'confirmed' }, hostField, typedField);
   const note = h('input', { type: 'text', maxlength: NOTE_MAX, value: begin.note ?? '' });
   const warmMax = h('input', { type: 'number', min: 1, max: 10_000, value: WARM_MAX, inputmode: 'numeric' });
   const warmRate = h('input', { type: 'number', min: 1, max: 1000, value: WARM_PER_SECOND, inputmode: 'numeric' });
-  const warmFields = h('div', { class: 'warm-fields', hidden: true }, field('Images at most', warmMax), field('Per second', warmRate));
-  const warm = checkbox('Warm afterwards', { hint: 'Fetches what was asked for most again, so that nobody waits for it.', onchange: () => (warmFields.hidden = !warm.input.checked) });
-  const summary = h('div', { class: 'summary', id: summaryId, role: 'status' });
+  const warmFields = h(
+    'div',
+    { class: 'warm-fields', hidden: true },
+    field('Images at most', warmMax),
+    field('Per second', warmRate),
+  );
+  const warm = checkbox('Warm afterwards', {
+    hint: 'Fetches what was asked for most again, so that nobody waits for it.',
+    onchange: () => (warmFields.hidden = !warm.input.checked),
+  });
   const submit = button('Purge', { kind: 'primary', onclick: () => send() });
   const submitLabel = submit.querySelector('span');
 
-  const offered = Object.entries(KINDS).filter(([, kind]) => kind.label && (!kind.operator || isOperator()) && !(kind.wide && session().urls));
-  const kinds = choices('What to purge', offered.map(([value, { label, glyph }]) => ({ value, label, glyph })), {
-    value: state.kind,
-    className: 'kinds',
-    onchange: (value) => {
-      state.kind = value;
-      typed.value = '';
-      consider();
+  const offered = Object.entries(KINDS).filter(
+    ([, kind]) => kind.label && (!kind.operator || isOperator()) && !(kind.wide && session().urls),
+  );
+  const kinds = choices(
+    'What to purge',
+    offered.map(([value, { label, glyph }]) => ({ value, label, glyph })),
+    {
+      value: state.kind,
+      className: 'kinds',
+      onchange: (value) => {
+        state.kind = value;
+        typed.value = '';
+        consider();
+      },
     },
-  });
-  const modes = choices('How', [
-    { value: 'delete', label: 'Delete', hint: 'Gone. The next request fetches it anew.' },
-    { value: 'stale', label: 'Mark stale', hint: 'The origin is asked before it is served again; unchanged images stay.' },
-  ], { value: state.mode, className: 'cards', onchange: (value) => ((state.mode = value), paint()) });
+  );
+  const modes = choices(
+    'How',
+    [
+      { value: 'delete', label: 'Delete', hint: 'Gone. The next request fetches it anew.' },
+      {
+        value: 'stale',
+        label: 'Mark stale',
+        hint: 'The origin is asked before it is served again; unchanged images stay.',
+      },
+    ],
+    { value: state.mode, className: 'cards', onchange: (value) => ((state.mode = value), paint()) },
+  );
   const reach = accounts();
-  const picker = reach.length > 1 && field('Account', select(reach.map(({ id }) => ({ value: id, label: id })), { value: state.account, onchange: (value) => ((state.account = value), loadAllowance(), consider()) }), { className: 'inline' });
+  const picker =
+    reach.length > 1 &&
+    field(
+      'Account',
+      select(
+        reach.map(({ id }) => ({ value: id, label: id })),
+        { value: state.account, onchange: (value) => ((state.account = value), loadAllowance(), consider()) },
+      ),
+      { className: 'inline' },
+    );
 
-  replace(element.body, limit, picker, kinds, covers, lines, confirmed, problems, h('div', { class: 'options' }, modes, h('div', { class: 'options-more' }, h('div', { class: 'warm' }, warm, warmFields), field('Note', note, { optional: true, hint: 'Stands in the history.' }))), trouble);
+  replace(
+    element.body,
+    told.limit,
+    picker,
+    kinds,
+    covers,
+    lines,
+    confirmed,
+    told.problems,
+    told.matches,
+    h(
+      'div',
+      { class: 'options' },
+      modes,
+      h(
+        'div',
+        { class: 'options-more' },
+        h('div', { class: 'warm' }, warm, warmFields),
+        field('Note', note, { optional: true, hint: 'Stands in the history.' }),
+      ),
+    ),
+    trouble,
+  );
   element.footer.hidden = false;
-  element.footer.append(summary, h('div', { class: 'actions' }, button('Cancel', { onclick: () => element.close() }), submit));
+  element.footer.append(
+    told.summary,
+    h('div', { class: 'actions' }, button('Cancel', { onclick: () => element.close() }), submit),
+  );
   element.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) send();
   });
@@ -93,8 +175,18 @@ export function openNewRequest(begin, { onclose, submitted }) {
 
   /** The targets, each once: `[{number, target}]`, and which lines repeat which. */
   function targets() {
-    if (state.kind === 'everything') return { list: isConfirmed() ? [{ number: 0, target: { target: 'everything', confirm: 'everything' } }] : [], repeats: new Map() };
-    if (state.kind === 'host') return { list: isConfirmed() ? [{ number: 0, target: { target: 'host', host: wantedWord(), confirm: wantedWord() } }] : [], repeats: new Map() };
+    if (state.kind === 'everything')
+      return {
+        list: isConfirmed() ? [{ number: 0, target: { target: 'everything', confirm: 'everything' } }] : [],
+        repeats: new Map(),
+      };
+    if (state.kind === 'host')
+      return {
+        list: isConfirmed()
+          ? [{ number: 0, target: { target: 'host', host: wantedWord(), confirm: wantedWord() } }]
+          : [],
+        repeats: new Map(),
+      };
     const first = new Map();
     const repeats = new Map();
     const list = [];
@@ -113,7 +205,11 @@ export function openNewRequest(begin, { onclose, submitted }) {
   function consider() {
     replace(trouble);
     const { list } = targets();
-    judged.consider(list.length === 0 || list.length > LINES_MAX ? null : { account: state.account, targets: list.map(({ target }) => target) });
+    judged.consider(
+      list.length === 0 || list.length > LINES_MAX
+        ? null
+        : { account: state.account, targets: list.map(({ target }) => target) },
+    );
   }
 
   function verdictOf(entry) {
@@ -122,15 +218,11 @@ export function openNewRequest(begin, { onclose, submitted }) {
 
   function lineVerdict(entry) {
     const verdict = verdictOf(entry);
-    if (verdict === null) return { tone: judged.state.error ? '' : 'wait', text: judged.state.error ? 'not checked' : 'checking' };
+    if (verdict === null)
+      return { tone: judged.state.error ? '' : 'wait', text: judged.state.error ? 'not checked' : 'checking' };
     if (verdict.verdict === 'refused') return { tone: 'bad', text: 'refused' };
     if (verdict.matched === 0) return { tone: 'none', text: 'nothing stored' };
     return { tone: 'good', text: `${plural(verdict.matched, 'image')}, ${bytes(verdict.bytes)}` };
-  }
-
-  function problem(place, text, help, reason) {
-    const said = [h('strong', {}, place === 0 ? text : `Line ${place}: `), place !== 0 && text, help && h('span', { class: 'problem-help' }, help), reason && h('code', { class: 'reason' }, reason)];
-    return h('li', {}, icon('alert'), place === 0 ? h('div', {}, said) : h('button', { type: 'button', class: 'problem', onclick: () => editor.point(place) }, said));
   }
 
   function paint() {
@@ -144,76 +236,42 @@ export function openNewRequest(begin, { onclose, submitted }) {
     const word = wantedWord();
     replace(typedLabel, 'Type ', word === '' ? 'the host' : h('code', {}, word), ' to confirm');
 
-    const byLine = new Map(list.map((entry) => [entry.number, entry]));
-    if (!typing) {
-      editor.judge((at) => {
-        if (repeats.has(at)) return { tone: 'none', text: `same as line ${repeats.get(at)}` };
-        if (!byLine.has(at)) return null;
-        return list.length > LINES_MAX && list.indexOf(byLine.get(at)) >= LINES_MAX ? { tone: 'bad', text: `over ${LINES_MAX}` } : list.length > LINES_MAX ? null : lineVerdict(byLine.get(at));
-      });
-    }
+    if (!typing) paintLines(list, repeats);
     const tooMany = list.length > LINES_MAX;
-    setText(count, typing ? '' : `${number(list.length)} of ${LINES_MAX}`);
+    setText(count, `${number(list.length)} of ${LINES_MAX}`);
     count.classList.toggle('over', tooMany);
     const refused = tooMany ? [] : list.filter((entry) => verdictOf(entry)?.verdict === 'refused');
-    paintProblems(tooMany, list, refused);
     if (tooMany || refused.length > 0) editor.area.setAttribute('aria-invalid', 'true');
     else editor.area.removeAttribute('aria-invalid');
-
-    const allowance = judged.state.allowance;
-    const blocked = paintLimit(allowance, list.length);
-    paintSummary(list, refused, tooMany, allowance, blocked);
+    const blocked = told.show({
+      ...judged.state,
+      count: list.length,
+      refused: refused.map((entry) => ({ line: entry.number, ...verdictOf(entry) })),
+      typing,
+    });
     const ready = list.length > 0 && !tooMany && refused.length === 0 && !blocked && !state.sending;
     submit.setAttribute('aria-disabled', String(!ready));
     submit.classList.toggle('danger', typing);
-    setText(submitLabel, state.sending ? 'Sending' : state.kind === 'everything' ? 'Purge everything' : state.kind === 'host' ? 'Purge the host' : list.length === 0 ? (state.mode === 'stale' ? 'Mark stale' : 'Purge') : `${state.mode === 'stale' ? 'Mark stale:' : 'Purge'} ${plural(list.length, 'target')}`);
+    setText(submitLabel, labelOf(list.length));
   }
 
-  let saidProblems = '';
-  function paintProblems(tooMany, list, refused) {
-    const shown = refused.slice(0, PROBLEMS_SHOWN);
-    const key = tooMany ? `over ${list.length}` : JSON.stringify(refused.map((entry) => [entry.number, verdictOf(entry).reason]));
-    if (key === saidProblems) return;
-    saidProblems = key;
-    if (tooMany) {
-      return replace(problems, problem(0, `${number(list.length)} targets: a request takes at most ${LINES_MAX}.`, `Remove ${number(list.length - LINES_MAX)}, send them in a second request, or name a folder or a tag in their place.`));
-    }
-    replace(problems,
-      shown.map((entry) => {
-        const { help, reason } = verdictOf(entry);
-        return problem(entry.number, 'is refused. ', help, reason);
-      }),
-      refused.length > shown.length && h('li', { class: 'dim' }, `and ${number(refused.length - shown.length)} more`));
+  function paintLines(list, repeats) {
+    const places = new Map(list.map((entry, place) => [entry.number, place]));
+    editor.judge((line) => {
+      if (repeats.has(line)) return { tone: 'none', text: `same as line ${repeats.get(line)}` };
+      const place = places.get(line);
+      if (place === undefined) return null;
+      if (place >= LINES_MAX) return { tone: 'bad', text: `over ${LINES_MAX}` };
+      return list.length > LINES_MAX ? null : lineVerdict(list[place]);
+    });
   }
 
-  let saidLimit = null;
-  function paintLimit(allowance, wanted) {
-    const out = allowance !== null && allowance.left !== null && allowance.left === 0;
-    const short = !out && allowance !== null && allowance.left !== null && wanted > allowance.left;
-    const key = out ? 'out' : short ? `short ${wanted} ${allowance.left}` : '';
-    if (key !== saidLimit) {
-      saidLimit = key;
-      const raise = isOperator() ? button('Raise the limit', { onclick: () => (element.close(), go(link('allowance'))) }) : null;
-      replace(limit, out && notice('bad', `All ${number(allowance.limit)} purges of this month are used.`, `The count begins anew after ${allowanceWords(allowance).split(' until ')[1]}. ${isOperator() ? '' : 'An operator can raise it sooner.'}`, ...[raise].filter(Boolean)),
-        short && notice('bad', `${plural(wanted, 'target')}, but ${plural(allowance.left, 'purge')} left this month.`, 'Remove some, or name a folder or a prefix: it counts as one.', ...[raise].filter(Boolean)));
-    }
-    return out || short;
-  }
-
-  function paintSummary(list, refused, tooMany, allowance, blocked) {
-    const { totals, checking, error } = judged.state;
-    const left = allowance === null ? '' : allowance.limit === null ? 'No limit on purges' : `${number(allowance.left)} of ${number(allowance.limit)} purges left`;
-    const [main, more] = blocked ? ['The allowance does not reach', left]
-      : tooMany ? [`${number(list.length)} targets are too many`, `At most ${LINES_MAX}`]
-      : list.length === 0 ? [byTyping() ? 'Not confirmed yet' : 'Nothing to purge yet', left]
-      : error !== null ? [error.message, error.help]
-      : refused.length > 0 ? [`${number(refused.length)} of ${plural(list.length, 'target')} refused`, 'Nothing is purged while one is.']
-      : checking || totals === null ? ['Checking', left]
-      : [totals.matched === 0 ? 'Matches nothing that is stored' : `Matches ${plural(totals.matched, 'image')}, ${bytes(totals.bytes)}`, [`Counts as ${plural(list.length, 'purge')}`, left && level(allowance) !== 'free' ? left : null].filter(Boolean).join(' · ')];
-    const key = `${main}|${more}`;
-    if (summary.dataset.said === key) return;
-    summary.dataset.said = key;
-    replace(summary, h('strong', {}, main), h('span', { class: 'dim' }, more));
+  function labelOf(count) {
+    if (state.sending) return 'Sending';
+    if (state.kind === 'everything') return 'Purge everything';
+    if (state.kind === 'host') return 'Purge the host';
+    if (count === 0) return state.mode === 'stale' ? 'Mark stale' : 'Purge';
+    return `${state.mode === 'stale' ? 'Mark stale:' : 'Purge'} ${plural(count, 'target')}`;
   }
 
   async function loadAllowance() {
@@ -231,12 +289,14 @@ export function openNewRequest(begin, { onclose, submitted }) {
     if (submit.getAttribute('aria-disabled') === 'true') {
       const refused = list.find((entry) => verdictOf(entry)?.verdict === 'refused');
       if (refused) editor.point(refused.number);
-      else if (list.length === 0) (byTyping() ? (state.kind === 'host' && host.value === '' ? host : typed) : editor.area).focus();
+      else if (list.length === 0)
+        (byTyping() ? (state.kind === 'host' && host.value === '' ? host : typed) : editor.area).focus();
       return;
     }
     const body = { account: state.account, targets: list.map(({ target }) => target), mode: state.mode };
     if (note.value.trim() !== '') body.note = note.value.trim();
-    if (warm.input.checked) body.warm = { max: Number(warmMax.value) || WARM_MAX, per_second: Number(warmRate.value) || WARM_PER_SECOND };
+    if (warm.input.checked)
+      body.warm = { max: Number(warmMax.value) || WARM_MAX, per_second: Number(warmRate.value) || WARM_PER_SECOND };
     state.sending = true;
     paint();
     try {

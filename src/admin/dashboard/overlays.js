@@ -28,7 +28,13 @@ export function overlays(view, submitted) {
       if (id === null) return;
       if (id === 'new' && !can('purge')) return go(link(view));
       const onclose = () => closed(id);
-      open = { id, dialog: id === 'new' ? openNewRequest(takeDraft() ?? {}, { onclose, submitted }) : openRequest(id, { onclose, repeat }) };
+      open = {
+        id,
+        dialog:
+          id === 'new'
+            ? openNewRequest(takeDraft() ?? {}, { onclose, submitted })
+            : openRequest(id, { onclose, repeat }),
+      };
     },
   };
 }

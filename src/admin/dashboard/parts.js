@@ -8,7 +8,11 @@ export function button(label, { kind = 'plain', glyph = null, onclick = null, ty
 }
 
 export function iconButton(label, glyph, onclick, rest = {}) {
-  return h('button', { type: 'button', class: 'icon-button', 'aria-label': label, title: label, onclick, ...rest }, icon(glyph));
+  return h(
+    'button',
+    { type: 'button', class: 'icon-button', 'aria-label': label, title: label, onclick, ...rest },
+    icon(glyph),
+  );
 }
 
 export function linkButton(label, href, { kind = 'plain', glyph = null, ...rest } = {}) {
@@ -22,7 +26,14 @@ export function field(label, control, { hint = null, optional = false, className
   const wrong = h('p', { class: 'field-wrong', id: `${id}-wrong`, hidden: true });
   const told = hint ? h('p', { class: 'field-hint', id: `${id}-hint` }, hint) : null;
   control.setAttribute('aria-describedby', [told && `${id}-hint`, `${id}-wrong`].filter(Boolean).join(' '));
-  const element = h('div', { class: `field ${className}` }, h('label', { for: id }, label, optional && h('span', { class: 'optional' }, ' optional')), control, told, wrong);
+  const element = h(
+    'div',
+    { class: `field ${className}` },
+    h('label', { for: id }, label, optional && h('span', { class: 'optional' }, ' optional')),
+    control,
+    told,
+    wrong,
+  );
   element.complain = (text) => {
     wrong.hidden = !text;
     setText(wrong, text ?? '');
@@ -36,15 +47,36 @@ export function field(label, control, { hint = null, optional = false, className
 export function choices(legend, options, { value, onchange, className = 'segments', hiddenLegend = false }) {
   const name = freshId('choice');
   const inputs = options.map((option) =>
-    h('input', { type: 'radio', name, value: option.value, checked: option.value === value, onchange: () => onchange(option.value) }),
+    h('input', {
+      type: 'radio',
+      name,
+      value: option.value,
+      checked: option.value === value,
+      onchange: () => onchange(option.value),
+    }),
   );
   const element = h(
     'fieldset',
     { class: className },
     h('legend', { class: hiddenLegend ? 'visually-hidden' : null }, legend),
-    h('div', { class: 'choices' }, options.map((option, place) =>
-      h('label', { class: 'choice' }, inputs[place], option.glyph && icon(option.glyph), h('span', { class: 'choice-text' }, h('span', { class: 'choice-label' }, option.label), option.hint && h('span', { class: 'choice-hint' }, option.hint))),
-    )),
+    h(
+      'div',
+      { class: 'choices' },
+      options.map((option, place) =>
+        h(
+          'label',
+          { class: 'choice' },
+          inputs[place],
+          option.glyph && icon(option.glyph),
+          h(
+            'span',
+            { class: 'choice-text' },
+            h('span', { class: 'choice-label' }, option.label),
+            option.hint && h('span', { class: 'choice-hint' }, option.hint),
+          ),
+        ),
+      ),
+    ),
   );
   element.choose = (wanted) => {
     for (const input of inputs) input.checked = input.value === wanted;
@@ -54,13 +86,22 @@ export function choices(legend, options, { value, onchange, className = 'segment
 
 export function checkbox(label, { checked = false, onchange = null, hint = null, ...rest } = {}) {
   const input = h('input', { type: 'checkbox', checked, onchange, ...rest });
-  const element = h('label', { class: 'check' }, input, h('span', {}, label, hint && h('span', { class: 'choice-hint' }, hint)));
+  const element = h(
+    'label',
+    { class: 'check' },
+    input,
+    h('span', {}, label, hint && h('span', { class: 'choice-hint' }, hint)),
+  );
   element.input = input;
   return element;
 }
 
 export function select(options, { value, onchange, ...rest }) {
-  const control = h('select', { onchange: () => onchange?.(control.value), ...rest, value }, options.map((option) => h('option', { value: option.value }, option.label)));
+  const control = h(
+    'select',
+    { onchange: () => onchange?.(control.value), ...rest, value },
+    options.map((option) => h('option', { value: option.value }, option.label)),
+  );
   return control;
 }
 
@@ -74,7 +115,13 @@ export function badge(text, tone) {
 export function setBadge(element, text, tone) {
   if (element.dataset.tone === tone && element.textContent === text) return;
   element.dataset.tone = tone;
-  replace(element, tone === 'wait' ? h('span', { class: 'pulse', 'aria-hidden': 'true' }) : { good: icon('check'), bad: icon('alert') }[tone], text);
+  replace(
+    element,
+    tone === 'wait'
+      ? h('span', { class: 'pulse', 'aria-hidden': 'true' })
+      : { good: icon('check'), bad: icon('alert') }[tone],
+    text,
+  );
 }
 
 /** `tone`: bad, warn, info. An alert is read out at once. */
@@ -95,26 +142,43 @@ export function failure(error, again = null) {
 }
 
 export function empty(glyph, title, text, ...actions) {
-  return h('div', { class: 'empty' }, h('div', { class: 'empty-glyph' }, icon(glyph)), h('h2', {}, title), h('p', {}, text), actions.length > 0 && h('div', { class: 'actions' }, actions));
+  return h(
+    'div',
+    { class: 'empty' },
+    h('div', { class: 'empty-glyph' }, icon(glyph)),
+    h('h2', {}, title),
+    h('p', {}, text),
+    actions.length > 0 && h('div', { class: 'actions' }, actions),
+  );
 }
 
 /** Grey lines where something will stand. */
 export function skeleton(lines = 5) {
-  return h('div', { class: 'skeleton', role: 'status' }, h('span', { class: 'visually-hidden' }, 'Loading'), Array.from({ length: lines }, () => h('div', { class: 'skeleton-line', 'aria-hidden': 'true' })));
+  return h(
+    'div',
+    { class: 'skeleton', role: 'status' },
+    h('span', { class: 'visually-hidden' }, 'Loading'),
+    Array.from({ length: lines }, () => h('div', { class: 'skeleton-line', 'aria-hidden': 'true' })),
+  );
 }
 
 export function copyButton(text, label = 'Copy') {
   const said = h('span', {}, label);
-  return h('button', {
-    type: 'button',
-    class: 'button plain',
-    onclick: async () => {
-      const copied = await toClipboard(text);
-      setText(said, copied ? 'Copied' : 'Select and copy it by hand');
-      announce(said.textContent);
-      setTimeout(() => setText(said, label), 2500);
+  return h(
+    'button',
+    {
+      type: 'button',
+      class: 'button plain',
+      onclick: async () => {
+        const copied = await toClipboard(text);
+        setText(said, copied ? 'Copied' : 'Select and copy it by hand');
+        announce(said.textContent);
+        setTimeout(() => setText(said, label), 2500);
+      },
     },
-  }, icon('copy'), said);
+    icon('copy'),
+    said,
+  );
 }
 
 async function toClipboard(text) {
@@ -138,7 +202,12 @@ export function announce(text) {
 
 /** A short message at the edge of the page, read out too. */
 export function message(text, tone = 'good') {
-  const element = h('div', { class: `message ${tone}` }, icon(tone === 'good' ? 'check' : 'alert'), h('span', {}, text));
+  const element = h(
+    'div',
+    { class: `message ${tone}` },
+    icon(tone === 'good' ? 'check' : 'alert'),
+    h('span', {}, text),
+  );
   // Over an open dialog too: what is not in it lies below it.
   (document.querySelector('dialog[open]') ?? document.body).append(messages);
   messages.append(element);
@@ -159,7 +228,12 @@ export function dialog(title, { className = '', onclose = () => {}, lead = null 
   const element = h(
     'dialog',
     { class: className, 'aria-labelledby': id },
-    h('div', { class: 'dialog-head' }, h('div', {}, heading, lead && h('p', { class: 'dialog-lead' }, lead)), iconButton('Close', 'close', () => element.close())),
+    h(
+      'div',
+      { class: 'dialog-head' },
+      h('div', {}, heading, lead && h('p', { class: 'dialog-lead' }, lead)),
+      iconButton('Close', 'close', () => element.close()),
+    ),
     body,
     footer,
   );

@@ -19,7 +19,8 @@ function make(root, place, signal) {
   const account = chosenAccount();
   const fresh = h('p', { class: 'fresh' });
   const meter = allowanceMeter(account, signal);
-  const start = can('purge') && button('New request', { kind: 'primary', glyph: 'plus', onclick: () => go(link('purges', 'new')) });
+  const start =
+    can('purge') && button('New request', { kind: 'primary', glyph: 'plus', onclick: () => go(link('purges', 'new')) });
   const top = head('Purge cache', 'Every request to forget images, newest first.', meter.element, start);
   const table = requestTable({ base: 'purges', account: account === null, caption: 'Purge requests, newest first' });
   const body = h('div', { class: 'panel' }, skeleton(8));
@@ -35,7 +36,11 @@ function make(root, place, signal) {
     const now = new Set(requests.filter((request) => request.status === 'Pending').map((request) => request.id));
     const done = requests.filter((request) => pending.has(request.id) && !now.has(request.id));
     if (done.length > 0) {
-      announce(done.length === 1 ? `Request completed: ${number(done[0].matched)} matched` : `${number(done.length)} requests completed`);
+      announce(
+        done.length === 1
+          ? `Request completed: ${number(done[0].matched)} matched`
+          : `${number(done.length)} requests completed`,
+      );
       meter.refresh();
     }
     pending = now;
@@ -45,9 +50,21 @@ function make(root, place, signal) {
     replace(trouble);
     if (purges.length === 0 && state !== 'empty') {
       state = 'empty';
-      replace(body, can('purge')
-        ? empty('purge', 'Nothing was purged yet', 'Name URLs, images, folders or tags; Freshet tells what each would match before you send it.', button('New request', { kind: 'primary', glyph: 'plus', onclick: () => go(link('purges', 'new')) }))
-        : empty('purge', 'Nothing was purged yet', 'Requests of this account will stand here. This key may look, but not purge.'));
+      replace(
+        body,
+        can('purge')
+          ? empty(
+              'purge',
+              'Nothing was purged yet',
+              'Name URLs, images, folders or tags; Freshet tells what each would match before you send it.',
+              button('New request', { kind: 'primary', glyph: 'plus', onclick: () => go(link('purges', 'new')) }),
+            )
+          : empty(
+              'purge',
+              'Nothing was purged yet',
+              'Requests of this account will stand here. This key may look, but not purge.',
+            ),
+      );
     } else if (purges.length > 0) {
       if (state !== 'table') replace(body, table.element);
       state = 'table';
@@ -55,20 +72,25 @@ function make(root, place, signal) {
       if (newest !== null) table.mark(newest);
     }
     announceChanges(purges);
-    replace(fresh, `Updated ${secondsOf(Date.now())}. `, next !== null && h('a', { href: link('history') }, 'Older requests are in the history'));
+    replace(
+      fresh,
+      `Updated ${secondsOf(Date.now())}. `,
+      next !== null && h('a', { href: link('history') }, 'Older requests are in the history'),
+    );
   }
 
-  const refresh = () => poll(async () => {
-    try {
-      show(await get('/v1/purges', { account, kind: 'purge', limit: SHOWN }, signal));
-    } catch (error) {
-      if (signal.aborted) return null;
-      if (state === 'loading') replace(body, failure(error));
-      else if (!trouble.firstChild) replace(trouble, failure(error));
-      return IDLE_MS;
-    }
-    return pending.size > 0 ? BUSY_MS : IDLE_MS;
-  }, soonOrEnd());
+  const refresh = () =>
+    poll(async () => {
+      try {
+        show(await get('/v1/purges', { account, kind: 'purge', limit: SHOWN }, signal));
+      } catch (error) {
+        if (signal.aborted) return null;
+        if (state === 'loading') replace(body, failure(error));
+        else if (!trouble.firstChild) replace(trouble, failure(error));
+        return IDLE_MS;
+      }
+      return pending.size > 0 ? BUSY_MS : IDLE_MS;
+    }, soonOrEnd());
 
   // A submitted request is shown at once: the running round ends, and the next one begins.
   function soonOrEnd() {

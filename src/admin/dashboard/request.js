@@ -18,36 +18,66 @@ function moments(request) {
     ['Acknowledged', request.acknowledged_us, 'On disk, and answered.'],
     ['Swept', request.swept_us, 'All of it is out of memory.'],
   ];
-  return h('ol', { class: 'moments' }, steps.map(([name, at, meaning]) => {
-    const known = at !== null && at !== undefined;
-    return h('li', { class: known ? 'reached' : '' }, h('span', { class: 'moment-name' }, name), h('span', { class: 'moment-time' }, known ? micros(at) : 'not yet'), h('span', { class: 'moment-meaning' }, meaning));
-  }));
+  return h(
+    'ol',
+    { class: 'moments' },
+    steps.map(([name, at, meaning]) => {
+      const known = at !== null && at !== undefined;
+      return h(
+        'li',
+        { class: known ? 'reached' : '' },
+        h('span', { class: 'moment-name' }, name),
+        h('span', { class: 'moment-time' }, known ? micros(at) : 'not yet'),
+        h('span', { class: 'moment-meaning' }, meaning),
+      );
+    }),
+  );
 }
 
 function facts(request) {
   const shared = request.shared ? 'about ' : '';
   const completed = request.status === 'Completed';
   const pairs = [
-    [request.mode === 'stale' ? 'Marked stale' : 'Matched', completed ? shared + plural(request.matched, 'image') : NONE],
+    [
+      request.mode === 'stale' ? 'Marked stale' : 'Matched',
+      completed ? shared + plural(request.matched, 'image') : NONE,
+    ],
     request.mode !== 'stale' && ['Freed', completed ? shared + bytes(request.bytes) : NONE],
     ['By', `${request.by}, ${DOORS[request.door] ?? request.door}`],
     ['Account', request.account],
     ['Asked', h('time', { datetime: request.created_at }, exact(request.created_at))],
     request.note && ['Note', request.note],
   ];
-  return h('dl', { class: 'facts' }, pairs.filter(Boolean).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+  return h(
+    'dl',
+    { class: 'facts' },
+    pairs.filter(Boolean).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))),
+  );
 }
 
 function targetRow(target) {
   const counts = h('span', { class: 'num' });
-  const inspect = ['url', 'asset'].includes(target.target) && h('a', { class: 'quiet-link', href: link('inspect', null, { url: target.text }) }, 'Inspect');
-  const row = h('li', {}, kindChip(target.target), h('span', { class: 'mono target-full' }, targetText(target)), h('span', { class: 'target-counts' }, counts, inspect));
+  const inspect =
+    ['url', 'asset'].includes(target.target) &&
+    h('a', { class: 'quiet-link', href: link('inspect', null, { url: target.text }) }, 'Inspect');
+  const row = h(
+    'li',
+    {},
+    kindChip(target.target),
+    h('span', { class: 'mono target-full' }, targetText(target)),
+    h('span', { class: 'target-counts' }, counts, inspect),
+  );
   row.counts = counts;
   return row;
 }
 
 function updateTarget(row, target, request) {
-  const text = target.status !== 'Completed' ? 'Pending' : target.matched === 0 ? 'nothing was stored' : `${target.shared ? '≈ ' : ''}${plural(target.matched, 'image')}${request.mode === 'stale' ? '' : `, ${bytes(target.bytes)}`}`;
+  const text =
+    target.status !== 'Completed'
+      ? 'Pending'
+      : target.matched === 0
+        ? 'nothing was stored'
+        : `${target.shared ? '≈ ' : ''}${plural(target.matched, 'image')}${request.mode === 'stale' ? '' : `, ${bytes(target.bytes)}`}`;
   setText(row.counts, text);
 }
 
@@ -69,12 +99,21 @@ function warming(request, refresh) {
       }
     },
   });
-  const element = h('section', { class: 'warming', 'aria-label': 'Warming' }, h('div', { class: 'warming-head' }, h('h3', {}, 'Warming'), state), bar, h('div', { class: 'warming-foot' }, said, cancel));
+  const element = h(
+    'section',
+    { class: 'warming', 'aria-label': 'Warming' },
+    h('div', { class: 'warming-head' }, h('h3', {}, 'Warming'), state),
+    bar,
+    h('div', { class: 'warming-foot' }, said, cancel),
+  );
   element.update = ({ warm }) => {
     setText(state, WARM_STATES[warm.state] ?? warm.state);
     bar.max = Math.max(1, warm.planned);
     bar.value = warm.state === 'done' && warm.planned === 0 ? 1 : warm.done + warm.failed;
-    setText(said, `${number(warm.done)} of ${number(warm.planned)} fetched again${warm.failed > 0 ? `, ${number(warm.failed)} failed` : ''}`);
+    setText(
+      said,
+      `${number(warm.done)} of ${number(warm.planned)} fetched again${warm.failed > 0 ? `, ${number(warm.failed)} failed` : ''}`,
+    );
     cancel.hidden = !can('purge') || !['waiting', 'running'].includes(warm.state);
   };
   return element;
@@ -96,7 +135,13 @@ export function openRequest(id, { onclose, repeat }) {
     const about = h('div', {});
     replace(
       drawer.body,
-      h('div', { class: 'request-head' }, status, h('span', {}, request.mode === 'stale' ? 'Mark stale' : 'Delete'), h('span', { class: 'dim' }, time(request.created_at))),
+      h(
+        'div',
+        { class: 'request-head' },
+        status,
+        h('span', {}, request.mode === 'stale' ? 'Mark stale' : 'Delete'),
+        h('span', { class: 'dim' }, time(request.created_at)),
+      ),
       when,
       about,
       warm,
@@ -105,11 +150,21 @@ export function openRequest(id, { onclose, repeat }) {
     );
     if (can('purge')) {
       drawer.footer.hidden = false;
-      replace(drawer.footer, button('Repeat this request', { glyph: 'repeat', onclick: () => {
-        const draft = draftOf(request.targets, { mode: request.mode, note: request.note ?? '', account: request.account });
-        drawer.close();
-        repeat(draft);
-      } }));
+      replace(
+        drawer.footer,
+        button('Repeat this request', {
+          glyph: 'repeat',
+          onclick: () => {
+            const draft = draftOf(request.targets, {
+              mode: request.mode,
+              note: request.note ?? '',
+              account: request.account,
+            });
+            drawer.close();
+            repeat(draft);
+          },
+        }),
+      );
     }
     return { status, when, list, warm, about };
   }
@@ -120,7 +175,13 @@ export function openRequest(id, { onclose, repeat }) {
     replace(built.when, moments(request));
     replace(built.about, facts(request));
     built.warm?.update(request);
-    reconcile(built.list, request.targets, (target) => `${target.target} ${target.text}`, targetRow, (row, target) => updateTarget(row, target, request));
+    reconcile(
+      built.list,
+      request.targets,
+      (target) => `${target.target} ${target.text}`,
+      targetRow,
+      (row, target) => updateTarget(row, target, request),
+    );
   }
 
   const mayChange = (request) => request.status === 'Pending' || ['waiting', 'running'].includes(request.warm?.state);
@@ -133,9 +194,19 @@ export function openRequest(id, { onclose, repeat }) {
       if (ending.signal.aborted) return null;
       if (built !== null) return 4 * POLL_MS;
       const gone = error.status === 404 || error.reason === 'request_unknown';
-      replace(drawer.body, gone
-        ? h('div', { class: 'empty' }, h('div', { class: 'empty-glyph' }, icon('history')), h('h3', {}, 'No such request'), h('p', {}, 'It is another account’s, or older than what the ledger keeps.'), linkButton('Search the history', link('history')))
-        : failure(error));
+      replace(
+        drawer.body,
+        gone
+          ? h(
+              'div',
+              { class: 'empty' },
+              h('div', { class: 'empty-glyph' }, icon('history')),
+              h('h3', {}, 'No such request'),
+              h('p', {}, 'It is another account’s, or older than what the ledger keeps.'),
+              linkButton('Search the history', link('history')),
+            )
+          : failure(error),
+      );
       return null;
     }
   }, ending.signal);

@@ -7,9 +7,22 @@ import { withoutEndpoint } from './session.js';
 import { badge, setBadge } from './parts.js';
 import { kindChip, targetText } from './targets.js';
 
-export const DOORS = { imagekit: 'ImageKit API', api: 'API', dashboard: 'Dashboard', purge_method: 'PURGE', ietf: 'Invalidation API' };
+export const DOORS = {
+  imagekit: 'ImageKit API',
+  api: 'API',
+  dashboard: 'Dashboard',
+  purge_method: 'PURGE',
+  ietf: 'Invalidation API',
+};
 
-const COLUMNS = [['Status', ''], ['Targets', ''], ['Matched', 'num'], ['Freed', 'num'], ['By', ''], ['When', 'num']];
+const COLUMNS = [
+  ['Status', ''],
+  ['Targets', ''],
+  ['Matched', 'num'],
+  ['Freed', 'num'],
+  ['By', ''],
+  ['When', 'num'],
+];
 
 export function statusOf(request) {
   if (request.kind !== 'purge') return ['Changed', 'calm'];
@@ -25,20 +38,37 @@ function targetsCell(request, hrefOf) {
   if (request.kind !== 'purge') {
     const [label, glyph] = change(request);
     return [
-      h('div', { class: 'target-line' }, h('span', { class: 'kind' }, icon(glyph), h('span', {}, label)), h('span', { class: 'target-text' }, request.change)),
+      h(
+        'div',
+        { class: 'target-line' },
+        h('span', { class: 'kind' }, icon(glyph), h('span', {}, label)),
+        h('span', { class: 'target-text' }, request.change),
+      ),
       request.note && h('div', { class: 'note' }, request.note),
     ];
   }
   const [first, ...others] = request.targets;
   return [
-    h('div', { class: 'target-line' },
+    h(
+      'div',
+      { class: 'target-line' },
       kindChip(first.target),
-      h('a', { class: 'target-text mono row-link', href: hrefOf(request.id), title: targetText(first) }, withoutEndpoint(targetText(first))),
-      others.length > 0 && h('span', { class: 'more' }, `+${number(others.length)} more`)),
-    h('div', { class: 'note' },
+      h(
+        'a',
+        { class: 'target-text mono row-link', href: hrefOf(request.id), title: targetText(first) },
+        withoutEndpoint(targetText(first)),
+      ),
+      others.length > 0 && h('span', { class: 'more' }, `+${number(others.length)} more`),
+    ),
+    h(
+      'div',
+      { class: 'note' },
       request.mode === 'stale' && h('span', { class: 'tagged' }, 'Marked stale'),
-      request.warm && request.warm.state === 'running' && h('span', { class: 'tagged' }, `Warming ${request.warm.done + request.warm.failed} of ${request.warm.planned}`),
-      request.note),
+      request.warm &&
+        request.warm.state === 'running' &&
+        h('span', { class: 'tagged' }, `Warming ${request.warm.done + request.warm.failed} of ${request.warm.planned}`),
+      request.note,
+    ),
   ];
 }
 
@@ -61,7 +91,16 @@ function makeRow(request, { account, actions }) {
     cells.targets,
     cells.matched,
     cells.freed,
-    h('td', { role: 'cell', class: 'cell-by' }, h('div', { class: 'by' }, request.by), h('div', { class: 'note' }, [DOORS[request.door] ?? request.door, account && request.account].filter(Boolean).join(' · '))),
+    h(
+      'td',
+      { role: 'cell', class: 'cell-by' },
+      h('div', { class: 'by' }, request.by),
+      h(
+        'div',
+        { class: 'note' },
+        [DOORS[request.door] ?? request.door, account && request.account].filter(Boolean).join(' · '),
+      ),
+    ),
     h('td', { role: 'cell', class: 'cell-when num' }, time(request.created_at)),
     actions && h('td', { role: 'cell', class: 'cell-actions' }, actions(request)),
   );
@@ -100,17 +139,31 @@ export function requestTable({ base, query = () => ({}), account = false, captio
     'table',
     { class: 'requests', role: 'table' },
     h('caption', { class: 'visually-hidden' }, caption),
-    h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, COLUMNS.map(([label, kind]) => h('th', { role: 'columnheader', scope: 'col', class: kind }, label)), actions && h('th', { role: 'columnheader', scope: 'col' }, h('span', { class: 'visually-hidden' }, 'Actions')))),
+    h(
+      'thead',
+      { role: 'rowgroup' },
+      h(
+        'tr',
+        { role: 'row' },
+        COLUMNS.map(([label, kind]) => h('th', { role: 'columnheader', scope: 'col', class: kind }, label)),
+        actions && h('th', { role: 'columnheader', scope: 'col' }, h('span', { class: 'visually-hidden' }, 'Actions')),
+      ),
+    ),
     rows,
   );
   return {
     element,
     show(requests) {
-      reconcile(rows, requests, (request) => request.id, (request) => makeRow(request, { account, actions }), (row, request) => updateRow(row, request, hrefOf));
+      reconcile(
+        rows,
+        requests,
+        (request) => request.id,
+        (request) => makeRow(request, { account, actions }),
+        (row, request) => updateRow(row, request, hrefOf),
+      );
     },
     mark(id) {
       rows.querySelector(`[data-key="${CSS.escape(id)}"]`)?.classList.add('new');
     },
   };
 }
-

@@ -7,7 +7,8 @@ const CHOSEN = 'freshet.account';
 let current = null;
 
 export const session = () => current;
-export const can = (scope) => current !== null && (current.scopes.includes(scope) || current.scopes.includes('operator'));
+export const can = (scope) =>
+  current !== null && (current.scopes.includes(scope) || current.scopes.includes('operator'));
 export const isOperator = () => can('operator');
 
 /** The accounts that this key reaches: `[{id, url_endpoints}]`. */

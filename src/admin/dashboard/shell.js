@@ -38,7 +38,12 @@ export function themeSwitch() {
     { value: 'light', label: 'Light', glyph: 'light' },
     { value: 'dark', label: 'Dark', glyph: 'dark' },
   ];
-  const element = choices('Theme', options, { value: theme(), onchange: setTheme, className: 'theme', hiddenLegend: true });
+  const element = choices('Theme', options, {
+    value: theme(),
+    onchange: setTheme,
+    className: 'theme',
+    hiddenLegend: true,
+  });
   for (const label of element.querySelectorAll('.choice')) label.title = label.textContent;
   return element;
 }
@@ -51,27 +56,69 @@ export function brand() {
 export function shell({ onaccount, onsignout }) {
   const main = h('main', { id: 'main', tabindex: '-1' });
   const entries = (views) =>
-    views.map(([view, label, glyph]) => h('li', {}, h('a', { class: 'nav-link', href: link(view), 'data-view': view }, icon(glyph), h('span', {}, label, view === 'purges' && h('span', { class: 'wide-only' }, ' cache')))));
+    views.map(([view, label, glyph]) =>
+      h(
+        'li',
+        {},
+        h(
+          'a',
+          { class: 'nav-link', href: link(view), 'data-view': view },
+          icon(glyph),
+          h('span', {}, label, view === 'purges' && h('span', { class: 'wide-only' }, ' cache')),
+        ),
+      ),
+    );
   const reach = accounts();
   const who = session();
   const picker =
     !who.account && reach.length > 1
-      ? h('div', { class: 'rail-account' }, h('label', { for: 'account' }, 'Account'), select([{ value: '', label: 'All accounts' }, ...reach.map(({ id }) => ({ value: id, label: id }))], {
-          id: 'account',
-          value: chosenAccount() ?? '',
-          onchange: (value) => (chooseAccount(value || null), onaccount()),
-        }))
-      : h('div', { class: 'rail-account' }, h('span', { class: 'rail-label' }, 'Account'), h('span', { class: 'rail-value' }, chosenAccount() ?? NOBODY));
-  const nav = h('nav', { 'aria-label': 'Main' }, h('ul', {}, entries(VIEWS)), isOperator() && h('p', { class: 'rail-label', id: 'operator-nav' }, 'Operator'), isOperator() && h('ul', { 'aria-labelledby': 'operator-nav' }, entries(OPERATOR_VIEWS)));
+      ? h(
+          'div',
+          { class: 'rail-account' },
+          h('label', { for: 'account' }, 'Account'),
+          select([{ value: '', label: 'All accounts' }, ...reach.map(({ id }) => ({ value: id, label: id }))], {
+            id: 'account',
+            value: chosenAccount() ?? '',
+            onchange: (value) => (chooseAccount(value || null), onaccount()),
+          }),
+        )
+      : h(
+          'div',
+          { class: 'rail-account' },
+          h('span', { class: 'rail-label' }, 'Account'),
+          h('span', { class: 'rail-value' }, chosenAccount() ?? NOBODY),
+        );
+  const nav = h(
+    'nav',
+    { 'aria-label': 'Main' },
+    h('ul', {}, entries(VIEWS)),
+    isOperator() && h('p', { class: 'rail-label', id: 'operator-nav' }, 'Operator'),
+    isOperator() && h('ul', { 'aria-labelledby': 'operator-nav' }, entries(OPERATOR_VIEWS)),
+  );
   const rail = h(
     'header',
     { class: 'rail' },
     h('a', { class: 'brand-link', href: link('purges'), 'aria-label': 'Freshet, to the purge requests' }, brand()),
     picker,
     nav,
-    h('div', { class: 'rail-foot' }, themeSwitch(), h('div', { class: 'who' }, h('span', { class: 'who-name', title: who.name }, who.name), h('span', { class: 'who-scopes' }, who.scopes.join(', '))), iconButton('Sign out', 'out', onsignout)),
+    h(
+      'div',
+      { class: 'rail-foot' },
+      themeSwitch(),
+      h(
+        'div',
+        { class: 'who' },
+        h('span', { class: 'who-name', title: who.name }, who.name),
+        h('span', { class: 'who-scopes' }, who.scopes.join(', ')),
+      ),
+      iconButton('Sign out', 'out', onsignout),
+    ),
   );
-  const skip = h('a', { class: 'skip', href: '#main', onclick: (event) => (event.preventDefault(), main.focus()) }, 'Skip to the content');
+  const skip = h(
+    'a',
+    { class: 'skip', href: '#main', onclick: (event) => (event.preventDefault(), main.focus()) },
+    'Skip to the content',
+  );
   const element = h('div', { class: 'shell' }, skip, rail, main);
   return {
     element,
@@ -92,9 +139,13 @@ const NOBODY = 'none';
 export function head(title, lead, ...actions) {
   const heading = h('h1', { tabindex: '-1' }, title);
   const said = h('p', { class: 'lead' }, lead);
-  const element = h('div', { class: 'view-head' }, h('div', { class: 'view-title' }, heading, lead && said), h('div', { class: 'view-actions' }, actions));
+  const element = h(
+    'div',
+    { class: 'view-head' },
+    h('div', { class: 'view-title' }, heading, lead && said),
+    h('div', { class: 'view-actions' }, actions),
+  );
   element.heading = heading;
   element.lead = said;
   return element;
 }
-

@@ -60,6 +60,7 @@ async fn an_allowance_is_lifted_and_lowered_and_begun_anew() {
     set_limit(&purger, None).await;
     let both = AllowanceChange { limit: Some(Some(2)), reset: true };
     purger.change_allowance(0, both, by("root"), None).await.unwrap();
+    assert_eq!(start(&disk.after_power_cut(), Some(5)).allowance(0).used, 0);
     submit_one(&purger, URL).await;
     for purger in [&purger, &start(&disk.after_power_cut(), Some(5))] {
         assert_eq!((limit_of(purger), purger.allowance(0).used), (Some(2), 1));

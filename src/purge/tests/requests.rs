@@ -102,6 +102,22 @@ async fn a_record_says_when_its_purge_was_visible_acknowledged_and_swept() {
 }
 
 #[tokio::test]
+async fn a_measurement_makes_no_commit_of_its_own_and_is_written_at_the_end() {
+    let (disk, fences) = (Disk::default(), Fences::default());
+    let purger = on_disk(&disk, &fences);
+    wait_until_started(&purger).await;
+    let id = submit_one(&purger, URL).await;
+    let commits = purger.ledger_figures().commits;
+    for _ in 0..5 {
+        assert_eq!(purge_of(&purger, id).await.acknowledged_us, Some(0));
+    }
+    assert_eq!(purger.ledger_figures().commits, commits, "a look is no reason to write");
+    purger.close();
+    let after = on_disk(&disk.after_power_cut(), &Fences::default());
+    assert_eq!(purge_of(&after, id).await.acknowledged_us, Some(0));
+}
+
+#[tokio::test]
 async fn what_differs_in_anything_is_no_retry() {
     let fences = Fences::default();
     let (purger, _) = in_memory(&fences, None);

@@ -76,7 +76,8 @@ impl World {
     }
 
     async fn next(&mut self) -> Fetch {
-        self.fetches.recv().await.unwrap()
+        let next = tokio::time::timeout(Duration::from_secs(20), self.fetches.recv()).await;
+        next.expect("a fetch comes").unwrap()
     }
 
     /// No fetch is under way, nor about to be, as long as the clock stands.
@@ -111,7 +112,7 @@ impl World {
     }
 }
 
-fn hot(path: &str, hits: u32) -> Hot {
+pub(super) fn hot(path: &str, hits: u32) -> Hot {
     let endpoints = Endpoints::new(&[account("demo", None)]);
     let key = endpoints.parse_url(&format!("http://127.0.0.1:8080/demo/{path}")).unwrap().key;
     Hot { key, hits, fields: HeaderMap::new() }

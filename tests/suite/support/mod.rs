@@ -5,6 +5,7 @@ pub mod binary;
 pub mod client;
 pub mod origin;
 pub mod table;
+pub mod terminal;
 pub mod versions;
 
 use std::path::Path;

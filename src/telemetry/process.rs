@@ -1,0 +1,43 @@
+//! What the process takes of the machine, as Linux tells it. Read when somebody asks.
+
+use std::time::Duration;
+
+/// The scheduler's ticks in a second as `/proc` counts them: 100 on every architecture that this runs on.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Bytes of memory that are in use; nothing where the system doesn't tell.
+pub fn resident_bytes() -> Option<u64> {
+    resident_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// Time of processors used so far, in the kernel and outside; nothing where the system doesn't tell.
+pub fn cpu_time() -> Option<Duration> {
+    cpu_in(&std::fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+fn resident_in(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+fn cpu_in(stat: &str) -> Option<Duration> {
+    // After the program's name, which may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
+    Some(Duration::from_millis((user + system) * 1000 / TICKS_PER_SECOND))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linux_is_read_right() {
+        assert_eq!(resident_in("Name:\tfreshet\nVmRSS:\t   1234 kB\nRssAnon: 1 kB\n"), Some(1234 * 1024));
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 900 0 0 0 150 25 0 0 20 0 5 0 99";
+        assert_eq!(cpu_in(stat), Some(Duration::from_millis(1750)));
+        assert_eq!((resident_in(""), cpu_in("7 (a")), (None, None));
+        #[cfg(target_os = "linux")]
+        assert!(resident_bytes().unwrap() > 1 << 20 && cpu_time().is_some());
+    }
+}
