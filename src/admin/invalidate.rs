@@ -55,7 +55,7 @@ struct EventBody {
 
 /// The event was followed.
 #[derive(Serialize, ToSchema)]
-struct Accepted {
+struct Invalidated {
     /// The purge's id.
     #[schema(pattern = "^[0-9a-f]{24}$")]
     id: String,
@@ -78,8 +78,8 @@ struct Problem {
 #[utoipa::path(
     post, path = "/invalidate", tag = "invalidation", operation_id = "invalidate", request_body = EventBody,
     responses(
-        (status = 200, description = "What was selected is gone, or stale.", body = Accepted),
-        (status = 202, description = "Nobody is served what was selected; its removal goes on.", body = Accepted),
+        (status = 200, description = "What was selected is gone, or stale.", body = Invalidated),
+        (status = 202, description = "Nobody is served what was selected; its removal goes on.", body = Invalidated),
         (status = 400, description = "The event can't be followed.", body = Problem,
             content_type = "application/problem+json"),
         (status = 401, description = "Without a key.", body = Problem, content_type = "application/problem+json"),
@@ -165,7 +165,7 @@ impl Admin {
         })?;
         let is_done = event.mode == Mode::Stale || self.is_swept(account, id).await;
         let status = if is_done { StatusCode::OK } else { StatusCode::ACCEPTED };
-        Ok(reply(status, &Accepted { id: id.to_string() }))
+        Ok(reply(status, &Invalidated { id: id.to_string() }))
     }
 
     fn account_of(&self, principal: &Principal, event: &Event) -> Result<usize, AdminError> {

@@ -13,6 +13,8 @@ mod access;
 mod allowance;
 mod api;
 mod cache;
+#[cfg(test)]
+mod calls_tests;
 mod csv;
 mod dashboard;
 mod grammar;

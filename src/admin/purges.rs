@@ -80,7 +80,7 @@ enum Why {
     Denied(Denial),
 }
 
-/// Purge
+/// Purge targets
 ///
 /// One call is one request with one to 100 targets, each of which is charged. When it is answered, nobody who asks later
 /// gets what they cover, and the record is on disk.

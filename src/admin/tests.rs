@@ -23,7 +23,7 @@ pub(super) const KEY: &str = "Authorization: Basic cHJpdmF0ZV9kZW1vOg==\r\n";
 
 pub(super) struct Listening {
     pub(super) address: SocketAddr,
-    fences: Fences,
+    pub(super) fences: Fences,
     pub(super) clock: Clock,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
