@@ -1,6 +1,7 @@
 //! A program on a terminal of its own, and what a person would see on its screen.
 
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -44,7 +45,8 @@ impl Terminal {
             }
         });
         let keyboard = pair.master.take_writer().unwrap();
-        let screen = vt100::Parser::new(ROWS, COLUMNS, 1_000);
+        let [rows, columns] = [ROWS, COLUMNS].map(|cells| NonZeroU16::new(cells).unwrap());
+        let screen = vt100::Parser::new(rows, columns, 1_000);
         Terminal { child, output, keyboard, screen, _master: pair.master }
     }
 
