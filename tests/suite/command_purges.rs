@@ -123,7 +123,7 @@ fn a_program_gets_one_json_object_a_target_and_status_knows_its_id() {
 
     let (code, lines, stderr) = desk.call(&["status", "0123456789abcdef01234567"], "");
     assert_eq!((code, lines), (Some(1), vec![]));
-    assert!(stderr.contains("No request found for this requestId."), "{stderr}");
+    assert!(stderr.contains("There is no such purge."), "{stderr}");
 }
 
 #[test]
