@@ -142,6 +142,8 @@ pub const AUTH_FAILURES_TIME: Duration = Duration::from_secs(1);
 pub const AUTH_ADDRESSES_MAX: usize = 4096;
 /// Longest head of an admin request, in bytes: a cursor may hold a whole key.
 pub const ADMIN_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Largest allowance that a call sets: what every reader of JSON holds exactly (2^53 - 1).
+pub const ALLOWANCE_MAX: u64 = (1 << 53) - 1;
 /// Rows of the history in one table.
 pub const CSV_ROWS_MAX: usize = 100_000;
 /// Keys on one page of a list, where the caller names no number.

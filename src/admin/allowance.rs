@@ -16,6 +16,7 @@ use super::records::date;
 use super::routes::Connection;
 use super::{Admin, AdminError, ErrorBody, api, grammar, reply};
 use crate::config::Scope;
+use crate::limits;
 use crate::purge::{Allowance, AllowanceChange, ChangeError, PurgeError};
 
 const HELP: &str = "Send a JSON object: {\"limit\": 2000, \"note\": \"why\"}.";
@@ -90,13 +91,13 @@ pub(super) struct ChangeBody {
     /// Targets a month from now on; null: no limit; left out: as it is. It counts before the config's number, until that
     /// one changes.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u64>, minimum = 0, example = 2000)]
+    #[schema(value_type = Option<u64>, minimum = 0, maximum = 9_007_199_254_740_991_u64, example = 2000)]
     limit: Option<Value>,
     /// Whether this month's count begins anew.
     #[schema(value_type = Option<bool>, default = false)]
     reset: Option<Value>,
     /// A line for the history.
-    #[schema(value_type = Option<String>, max_length = 256, example = "a campaign")]
+    #[schema(value_type = Option<String>, max_length = 1024, example = "a campaign")]
     note: Option<Value>,
 }
 
@@ -137,14 +138,16 @@ pub(super) async fn change(
 }
 
 fn limit_of(value: Value) -> Result<Option<u64>, InputError> {
-    match (value.is_null(), value.as_u64()) {
-        (true, _) => Ok(None),
-        (false, Some(limit)) => Ok(Some(limit)),
-        (false, None) => Err(InputError::new(
-            "limit",
-            "limit_not_number",
-            "limit is a whole number, or null for no limit.",
-        )),
+    if value.is_null() {
+        return Ok(None);
+    }
+    match value.as_u64().filter(|limit| *limit <= limits::ALLOWANCE_MAX) {
+        Some(limit) => Ok(Some(limit)),
+        None => {
+            let help =
+                format!("limit is a whole number up to {}, or null for no limit.", limits::ALLOWANCE_MAX);
+            Err(InputError::new("limit", "limit_not_number", help))
+        }
     }
 }
 

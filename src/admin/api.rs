@@ -26,7 +26,7 @@ use crate::purge::{Attempt, By, Door, Health, Progress, RequestId, Status, Submi
 
 /// What ImageKit's clients are answered: this member, and no other.
 #[derive(Serialize, ToSchema)]
-struct Accepted {
+struct ImagekitAccepted {
     #[serde(rename = "requestId")]
     #[schema(pattern = "^[0-9a-f]{24}$", example = "30e079d067c24646a837ee70")]
     request_id: String,
@@ -40,7 +40,7 @@ struct Accepted {
     post, path = "/v1/files/purge", tag = "imagekit", operation_id = "imagekitPurge",
     request_body = ImagekitBody,
     responses(
-        (status = 201, description = "The purge has taken effect and is recorded.", body = Accepted),
+        (status = 201, description = "The purge has taken effect and is recorded.", body = ImagekitAccepted),
         (status = 400, description = "The target can't be purged; `reason` and `help` say why.", body = ErrorBody),
         (status = 429, description = "The month's allowance is used up, or too many wrong keys.", body = ErrorBody),
     ),
@@ -60,7 +60,7 @@ pub(super) async fn purge(
     let (wishes, note, warm) = (&asked.wishes[..], asked.note, asked.warm);
     let submission = Submission { account, wishes, attempt, by, note, warm };
     let accepted = admin.purger.submit(submission).await.map_err(AdminError::Purge)?;
-    Ok(reply(StatusCode::CREATED, &Accepted { request_id: accepted.id.to_string() }))
+    Ok(reply(StatusCode::CREATED, &ImagekitAccepted { request_id: accepted.id.to_string() }))
 }
 
 /// How far a purge is: this member, and no other.

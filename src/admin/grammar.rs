@@ -71,7 +71,7 @@ struct Options {
     #[schema(value_type = Option<WarmBody>)]
     warm: Option<Value>,
     /// A line for the history, 1024 bytes at most.
-    #[schema(value_type = Option<String>, max_length = 256, example = "new logo")]
+    #[schema(value_type = Option<String>, max_length = 1024, example = "new logo")]
     note: Option<Value>,
 }
 
@@ -255,7 +255,20 @@ impl Place {
 
     fn named(self, members: TargetMembers) -> Result<Named, InputError> {
         let TargetMembers { target, url, tag, transformation, host, confirm } = members;
-        let url = |example| self.text(url, "url", ["url_missing", "url_not_text"], example);
+        // Of another kind of target, and wrong all the same.
+        for (member, reason, value) in [
+            ("url", "url_not_text", &url),
+            ("tag", "tag_not_text", &tag),
+            ("transformation", "transformation_not_text", &transformation),
+            ("host", "host_not_text", &host),
+            ("confirm", "confirm_not_text", &confirm),
+        ] {
+            if value.as_ref().is_some_and(|value| !value.is_string() && !value.is_null()) {
+                let help = if member == "url" { IMAGEKIT_HELP } else { "This member is a text." };
+                return Err(InputError::new(self.of(member), reason, help));
+            }
+        }
+        let url = |example| self.text(url, "url", "url_missing", example);
         Ok(match self.kind(target)? {
             Kind::Url => Named::Url(url(IMAGEKIT_HELP)?),
             Kind::Prefix => {
@@ -270,20 +283,24 @@ impl Place {
             }
             Kind::Tag => {
                 let help = "Name it in the member tag: {\"target\": \"tag\", \"tag\": \"…\"}.";
-                Named::Tag(self.text(tag, "tag", ["tag_missing", "tag_not_text"], help)?)
+                Named::Tag(self.text(tag, "tag", "tag_missing", help)?)
             }
             Kind::Transformation => {
                 let help = "Name it in the member transformation: {\"target\": \"transformation\", \
                             \"transformation\": \"hero\"}.";
-                let reasons = ["transformation_missing", "transformation_not_text"];
-                Named::Transformation(self.text(transformation, "transformation", reasons, help)?)
+                Named::Transformation(self.text(
+                    transformation,
+                    "transformation",
+                    "transformation_missing",
+                    help,
+                )?)
             }
             Kind::Host => {
                 let help = "Name it twice: {\"target\": \"host\", \"host\": \"…\", \"confirm\": \"…\"}.";
-                let host = self.text(host, "host", ["host_missing", "host_not_text"], help)?;
-                Named::Host { host, confirm: self.confirmation(confirm)? }
+                let host = self.text(host, "host", "host_missing", help)?;
+                Named::Host { host, confirm: confirmation(confirm) }
             }
-            Kind::Everything => Named::Everything { confirm: self.confirmation(confirm)? },
+            Kind::Everything => Named::Everything { confirm: confirmation(confirm) },
         })
     }
 
@@ -300,25 +317,21 @@ impl Place {
         self,
         value: Option<Value>,
         member: &'static str,
-        [missing, not_text]: [&'static str; 2],
+        missing: &'static str,
         help: &'static str,
     ) -> Result<String, InputError> {
         match value {
             Some(Value::String(text)) => Ok(text),
-            None | Some(Value::Null) => Err(InputError::new(self.of(member), missing, help)),
-            Some(_) => Err(InputError::new(self.of(member), not_text, help)),
+            _ => Err(InputError::new(self.of(member), missing, help)),
         }
     }
+}
 
-    /// That it is missing is told by the target's own rule, which says what it should be.
-    fn confirmation(self, value: Option<Value>) -> Result<Option<String>, InputError> {
-        match value {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => {
-                Err(InputError::new(self.of("confirm"), "confirm_not_text", "confirm is the name once more."))
-            }
-        }
+/// That it is missing is told by the target's own rule, which says what it should be.
+fn confirmation(value: Option<Value>) -> Option<String> {
+    match value {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
     }
 }
 
@@ -446,6 +459,8 @@ mod tests {
             (r#"{"target": "transformation"}"#,              ".transformation", "transformation_missing"),
             (r#"{"target": "host", "confirm": "h"}"#,        ".host",           "host_missing"),
             (r#"{"target": "everything", "confirm": true}"#, ".confirm",        "confirm_not_text"),
+            (r#"{"url": "x", "transformation": {}}"#,        ".transformation", "transformation_not_text"),
+            (r#"{"target": "tag", "tag": "t", "url": 7}"#,   ".url",            "url_not_text"),
         ];
         for (target, member, reason) in table {
             let expected = (format!("targets[1]{member}"), reason);

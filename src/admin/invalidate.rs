@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::access::Principal;
+use super::input::InputError;
 use super::routes::Connection;
 use super::{Admin, AdminError, api, reply};
 use crate::config::{Authority, Scope};
@@ -54,7 +55,7 @@ struct EventBody {
 
 /// The event was followed.
 #[derive(Serialize, ToSchema)]
-struct Accepted {
+struct Invalidated {
     /// The purge's id.
     #[schema(pattern = "^[0-9a-f]{24}$")]
     id: String,
@@ -77,8 +78,8 @@ struct Problem {
 #[utoipa::path(
     post, path = "/invalidate", tag = "invalidation", operation_id = "invalidate", request_body = EventBody,
     responses(
-        (status = 200, description = "What was selected is gone, or stale.", body = Accepted),
-        (status = 202, description = "Nobody is served what was selected; its removal goes on.", body = Accepted),
+        (status = 200, description = "What was selected is gone, or stale.", body = Invalidated),
+        (status = 202, description = "Nobody is served what was selected; its removal goes on.", body = Invalidated),
         (status = 400, description = "The event can't be followed.", body = Problem,
             content_type = "application/problem+json"),
         (status = 401, description = "Without a key.", body = Problem, content_type = "application/problem+json"),
@@ -164,7 +165,7 @@ impl Admin {
         })?;
         let is_done = event.mode == Mode::Stale || self.is_swept(account, id).await;
         let status = if is_done { StatusCode::OK } else { StatusCode::ACCEPTED };
-        Ok(reply(status, &Accepted { id: id.to_string() }))
+        Ok(reply(status, &Invalidated { id: id.to_string() }))
     }
 
     fn account_of(&self, principal: &Principal, event: &Event) -> Result<usize, AdminError> {
@@ -201,7 +202,7 @@ impl Admin {
                 Kind::Group => {
                     let id = self.endpoints.id_of(account);
                     if !self.ids_on(selector)?.iter().any(|known| **known == *id) {
-                        return Err(AdminError::OriginUnknown);
+                        return Err(origin_unknown());
                     }
                     named.extend(event.groups.iter().cloned().map(Named::Tag));
                 }
@@ -256,10 +257,13 @@ impl Event {
         }
         // Without this look an array of values would do, too.
         if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(AdminError::EventNotJson);
+            return Err(bad("", "event_not_json", EVENT_HELP));
         }
-        let members: Members = serde_json::from_slice(body).map_err(|_| AdminError::EventNotJson)?;
-        let Some(Value::String(kind)) = members.r#type else { return Err(AdminError::EventTypeMissing) };
+        let members: Members =
+            serde_json::from_slice(body).map_err(|_| bad("", "event_not_json", EVENT_HELP))?;
+        let Some(Value::String(kind)) = members.r#type else {
+            return Err(bad("type", "type_missing", EVENT_HELP));
+        };
         let kind = match &*kind {
             "uri" => Kind::Uri,
             "uri-prefix" => Kind::UriPrefix,
@@ -267,15 +271,18 @@ impl Event {
             "group" => Kind::Group,
             _ => return Err(AdminError::EventTypeUnsupported),
         };
-        let selectors = texts(members.selectors).ok_or(AdminError::SelectorsMissing)?;
+        let selectors =
+            texts(members.selectors).ok_or_else(|| bad("selectors", "selectors_missing", TEXTS_HELP))?;
         let groups = match kind {
-            Kind::Group => texts(members.groups).ok_or(AdminError::GroupsMissing)?,
+            Kind::Group => {
+                texts(members.groups).ok_or_else(|| bad("groups", "groups_missing", TEXTS_HELP))?
+            }
             Kind::Uri | Kind::UriPrefix | Kind::Origin => Vec::new(),
         };
         let mode = match members.purge {
             None | Some(Value::Bool(false)) => Mode::Stale,
             Some(Value::Bool(true)) => Mode::Delete,
-            Some(_) => return Err(AdminError::EventPurgeUnknown),
+            Some(_) => return Err(bad("purge", "purge_unknown", "It is true (remove) or false (go stale).")),
         };
         let account = match members.account {
             None => None,
@@ -284,6 +291,18 @@ impl Event {
         };
         Ok(Event { kind, selectors, groups, account, mode })
     }
+}
+
+const EVENT_HELP: &str = "Send a JSON object: {\"type\": \"uri\", \"selectors\": [\"https://…\"]}.";
+const TEXTS_HELP: &str = "It is an array of strings, and holds at least one.";
+
+fn bad(at: &'static str, reason: &'static str, help: &'static str) -> AdminError {
+    InputError::new(at, reason, help).saying("The invalidation event is not valid.").into()
+}
+
+fn origin_unknown() -> AdminError {
+    let help = "Name a scheme, a host that the account has an endpoint on, and its port: \"https://img.example.com:443\".";
+    bad("selectors", "origin_unknown", help)
 }
 
 /// An array of strings with one at least.
@@ -296,12 +315,12 @@ fn texts(value: Option<Value>) -> Option<Vec<String>> {
 
 /// The host and port of an origin (RFC 6454 §4); a port that is left out is the scheme's.
 fn authority(origin: &str) -> Result<Authority, AdminError> {
-    let (scheme, rest) = origin.split_once("://").ok_or(AdminError::OriginUnknown)?;
+    let (scheme, rest) = origin.split_once("://").ok_or_else(origin_unknown)?;
     let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     if !is_http {
-        return Err(AdminError::OriginUnknown);
+        return Err(origin_unknown());
     }
-    Authority::parse(rest).map_err(|_| AdminError::OriginUnknown)
+    Authority::parse(rest).map_err(|_| origin_unknown())
 }
 
 /// RFC 3986 §6.2.2.3, escaped dots too (§6.2.2.2): what is stored never has dot segments.

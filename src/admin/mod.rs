@@ -13,11 +13,16 @@ mod access;
 mod allowance;
 mod api;
 mod cache;
+#[cfg(test)]
+mod calls_tests;
 mod csv;
 mod dashboard;
 mod grammar;
 mod input;
 mod invalidate;
+mod keys;
+#[cfg(test)]
+mod keys_tests;
 mod openapi;
 mod overview;
 mod pages;
@@ -60,7 +65,9 @@ use crate::clock::Clock;
 use crate::config::{self, Account, Authority, NamedKey, Scope};
 use crate::key::Endpoints;
 use crate::limits;
-use crate::purge::{Allowance, Attempt, By, Door, Named, PurgeError, Purger, RequestId, Submission, Wish};
+use crate::purge::{
+    Allowance, Attempt, By, ChangeError, Door, Named, PurgeError, Purger, RequestId, Submission, Wish,
+};
 use crate::telemetry::{Metrics, Telemetry};
 use access::{Denial, Principal};
 
@@ -113,11 +120,13 @@ impl Admin {
         cache: Arc<Cache>,
         clock: Clock,
     ) -> Admin {
+        let access = access::Access::new(accounts, keys, &endpoints);
+        access.renew(&purger, &endpoints);
         Admin {
             purger,
             cache,
             auditing: Mutex::default(),
-            access: access::Access::new(accounts, keys, &endpoints),
+            access,
             endpoints,
             hosts: config.hosts.clone(),
             telemetry: Telemetry::new(Arc::new(Metrics::default()), &clock),
@@ -288,28 +297,20 @@ enum AdminError {
     BodyLate,
     /// The body broke off.
     BodyBroken,
+    /// An event of a type that is not known here.
+    EventTypeUnsupported,
+    /// A selector that is right and can't be followed.
+    SelectorUnsupported,
     /// A parameter or a member can't be taken.
     Input(InputError),
     /// No such variant is stored.
     NotStored,
     /// What is stored is no whole picture.
     NotPicture,
-    /// An event that is no JSON object.
-    EventNotJson,
-    /// An event without a type.
-    EventTypeMissing,
-    /// An event of a type that is not known here.
-    EventTypeUnsupported,
-    /// An event without selectors.
-    SelectorsMissing,
-    /// An event by group without groups.
-    GroupsMissing,
-    /// An event's `purge` is no boolean.
-    EventPurgeUnknown,
-    /// A selector that is right and can't be followed.
-    SelectorUnsupported,
-    /// A selector that is no origin of the account.
-    OriginUnknown,
+    /// A key of the config, which is taken away there.
+    KeyOfConfig,
+    /// Nothing was changed.
+    Change(ChangeError),
     /// The purge did not take place.
     Purge(PurgeError),
     /// Targets that can't be purged, or that the caller may not purge; with the verdicts on all.
@@ -351,8 +352,6 @@ struct ErrorBody {
 
 const URL_INVALID: &str = "The URL is not valid for cache purging.";
 const URL_MISSING: &str = "Your request is missing URL parameter.";
-const EVENT_INVALID: &str = "The invalidation event is not valid.";
-const EVENT_HELP: &str = "Send a JSON object: {\"type\": \"uri\", \"selectors\": [\"https://…\"]}.";
 const TRY_AGAIN: &str = "Nothing is wrong with the request: send it again in a moment.";
 
 impl AdminError {
@@ -394,6 +393,10 @@ impl AdminError {
             AdminError::BodyLate => (Is::REQUEST_TIMEOUT, "The body of your request did not come in time.",
                 "body_late", TRY_AGAIN),
             AdminError::BodyBroken => (Is::BAD_REQUEST, "The body of your request broke off.", "body_broken", TRY_AGAIN),
+            AdminError::EventTypeUnsupported => (Is::NOT_IMPLEMENTED, "This type of selector is not supported.",
+                "type_unsupported", "type is \"uri\", \"uri-prefix\", \"origin\" or \"group\"."),
+            AdminError::SelectorUnsupported => (Is::NOT_IMPLEMENTED, "This selector is not supported.",
+                "selector_unsupported", "The account's URLs are opaque: a URL with a * in it can't be named alone."),
             // The rule and its sentences are the error's own; `into_response` has them.
             AdminError::Input(error) => (Is::BAD_REQUEST, "", error.reason, ""),
             AdminError::NotStored => (Is::NOT_FOUND, "Nothing is stored there.", "not_stored",
@@ -407,26 +410,15 @@ impl AdminError {
             AdminError::Exhausted(_, allowance) => return purge_parts(&PurgeError::AllowanceUsedUp(*allowance)),
             AdminError::PurgeUnknown => (Is::NOT_FOUND, "There is no such purge.", "purge_unknown",
                 "It is another account's, or older than what the ledger keeps, or was never made."),
-            AdminError::EventNotJson => (Is::BAD_REQUEST, EVENT_INVALID, "event_not_json", EVENT_HELP),
-            AdminError::EventTypeMissing => (Is::BAD_REQUEST, EVENT_INVALID, "type_missing", EVENT_HELP),
-            AdminError::EventTypeUnsupported => (Is::NOT_IMPLEMENTED, "This type of selector is not supported.",
-                "type_unsupported", "type is \"uri\", \"uri-prefix\", \"origin\" or \"group\"."),
-            AdminError::SelectorsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "selectors_missing",
-                "selectors is an array of strings, and holds at least one."),
-            AdminError::GroupsMissing => (Is::BAD_REQUEST, EVENT_INVALID, "groups_missing",
-                "Beside type \"group\", groups is an array of strings, and holds at least one."),
-            AdminError::EventPurgeUnknown => (Is::BAD_REQUEST, EVENT_INVALID, "purge_unknown",
-                "purge is true (remove) or false (what happens without it: go stale)."),
-            AdminError::SelectorUnsupported => (Is::NOT_IMPLEMENTED, "This selector is not supported.",
-                "selector_unsupported", "The account's URLs are opaque: a URL with a * in it can't be named alone."),
-            AdminError::OriginUnknown => (Is::BAD_REQUEST, "A selector is no origin of the account.", "origin_unknown",
-                "Name a scheme, a host that the account has an endpoint on, and its port: \"https://img.example.com:443\"."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
                 "It was given to another account, or is older than what the ledger keeps, or never given."),
             AdminError::LedgerUnreadable => (Is::SERVICE_UNAVAILABLE, "The record of purges can't be read now.",
                 "ledger_unreadable", "The disk under the ledger fails; purges work all the same."),
             AdminError::Late => (Is::SERVICE_UNAVAILABLE, "The answer took too long.", "late",
                 "A purge that was sent may have taken place; sent again, it does no harm."),
+            AdminError::KeyOfConfig => (Is::CONFLICT, "This key is one of the config's.", "key_of_config",
+                "Take it out of the config, and start again."),
+            AdminError::Change(error) => return change_parts(*error),
             AdminError::Purge(error) => return purge_parts(error),
         };
         parts
@@ -450,11 +442,27 @@ impl AdminError {
             }
             AdminError::LedgerUnreadable
             | AdminError::Late
+            | AdminError::Change(ChangeError::Unavailable)
             | AdminError::Purge(PurgeError::Busy | PurgeError::Unavailable) => {
                 add_number(fields, header::RETRY_AFTER, 1);
             }
             _ => {}
         }
+    }
+}
+
+#[rustfmt::skip]
+fn change_parts(error: ChangeError) -> (StatusCode, &'static str, &'static str, &'static str) {
+    use StatusCode as Is;
+    const INVALID: &str = "Nothing was changed.";
+    match error {
+        ChangeError::Nothing => (Is::BAD_REQUEST, INVALID, "nothing", "Name what is to be changed."),
+        ChangeError::NoteTooLong => (Is::BAD_REQUEST, INVALID, "note_too_long", "A note has 1024 bytes at most."),
+        ChangeError::KeyTooLarge => (Is::BAD_REQUEST, INVALID, "key_too_large", "Bind the key to fewer or shorter URLs."),
+        ChangeError::KeyTaken => (Is::CONFLICT, INVALID, "key_taken", TRY_AGAIN),
+        ChangeError::TooManyKeys => (Is::CONFLICT, INVALID, "too_many_keys", "Take one away first."),
+        ChangeError::KeyUnknown => (Is::NOT_FOUND, "There is no such key.", "key_id_unknown", "GET /v1/keys has their ids."),
+        ChangeError::Unavailable => (Is::SERVICE_UNAVAILABLE, "Changes are not accepted now.", "unavailable", TRY_AGAIN),
     }
 }
 
@@ -517,6 +525,15 @@ impl IntoResponse for AdminError {
 /// The one form of an answer.
 fn reply(status: StatusCode, body: &impl Serialize) -> Response {
     json(status, serde_json::to_vec(body).expect("bodies are structs of strings and numbers").into())
+}
+
+/// An answer that has nothing to say.
+fn no_content() -> Response {
+    let fields = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (StatusCode::NO_CONTENT, fields).into_response()
 }
 
 /// The same with a body that is JSON already.

@@ -35,6 +35,7 @@ use super::{ErrorBody, json};
         (name = "invalidation", description = "The IETF draft \"An HTTP Cache Invalidation API\"."),
         (name = "allowance", description = "What an account may purge in a month."),
         (name = "cache", description = "What is stored."),
+        (name = "keys", description = "Who may call, and for what."),
         (name = "session", description = "Browsers sign in by a key and keep a cookie."),
         (name = "server", description = "The process itself."),
     ),

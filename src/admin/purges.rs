@@ -80,7 +80,7 @@ enum Why {
     Denied(Denial),
 }
 
-/// Purge
+/// Purge targets
 ///
 /// One call is one request with one to 100 targets, each of which is charged. When it is answered, nobody who asks later
 /// gets what they cover, and the record is on disk.
@@ -205,6 +205,7 @@ pub(super) fn by(caller: &Principal, headers: &HeaderMap) -> By {
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "it describes what `Parameters` reads")]
 pub(super) struct ListParameters {
+    /// Purges that are so far.
     #[param(inline)]
     status: Option<StatusWord>,
     /// The account's id; left out, all that the key may see.

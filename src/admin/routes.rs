@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 
 use super::openapi::{self, Description};
 use super::{
-    Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, overview, purges, session, site,
+    Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, keys, overview, purges, session,
+    site,
 };
 
 /// Where the path of one request's status ends and its id begins.
@@ -44,6 +45,8 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(overview::overview))
         .routes(routes!(invalidate::invalidate))
         .routes(routes!(session::who, session::sign_in, session::sign_out))
+        .routes(routes!(keys::list, keys::add))
+        .routes(routes!(keys::remove))
         .routes(routes!(api::audit))
         .routes(routes!(api::health))
         .routes(routes!(openapi::describe))

@@ -23,7 +23,7 @@ pub(super) const KEY: &str = "Authorization: Basic cHJpdmF0ZV9kZW1vOg==\r\n";
 
 pub(super) struct Listening {
     pub(super) address: SocketAddr,
-    fences: Fences,
+    pub(super) fences: Fences,
     pub(super) clock: Clock,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
@@ -56,7 +56,7 @@ fn keys() -> [NamedKey; 4] {
     ]
 }
 
-async fn listen_with(
+pub(super) async fn listen_with(
     accounts: &[Account],
     purger: Purger,
     fences: Fences,
@@ -203,7 +203,7 @@ async fn every_answer_is_the_golden_one() {
         "an id that was never given",
         &here.send("GET /v1/files/purge/00112233445566778899aabb", KEY, "").await,
     );
-    add("an unknown path", &here.send("GET /", KEY, "").await);
+    add("an unknown path", &here.send("GET /v1", KEY, "").await);
     add("purge with GET", &here.send("GET /v1/files/purge", KEY, "").await);
     add("status with DELETE", &here.send("DELETE /v1/files/purge/x", KEY, "").await);
     add(

@@ -1,7 +1,7 @@
 //! `[[keys]]`, and what a secret must be to let anybody in.
 
 use super::grant::{Grant, GrantError, Scope, Scopes};
-use super::read::{Reading, parse_sha256, table_entry};
+use super::read::{Reading, table_entry};
 use super::section::{Section, Value};
 use super::types::*;
 use crate::limits;
@@ -98,11 +98,11 @@ impl<'a> Reading<'a> {
     /// A secret that lets its bearer in: said outright, by the environment, by a file or by its hash.
     fn private_key(&mut self, value: &Value<'_>, key: &str, reachable: bool) -> Option<PrivateKey> {
         if let Some(hash) = table_entry(value, "sha256") {
-            let hash = parse_sha256(hash);
-            if hash.is_none() {
+            let known = PrivateKey::from_hex(hash);
+            if known.is_none() {
                 self.problems.of_secret(value, key, "sha256 must be 64 hex digits");
             }
-            return hash.map(PrivateKey::from_sha256);
+            return known;
         }
         let secret = self.secret(value, key)?;
         if secret.is_empty() || secret.contains(':') {

@@ -441,17 +441,6 @@ pub(super) fn table_entry<'v>(value: &'v Value<'_>, name: &str) -> Option<&'v st
     table.iter().find(|(key, _)| key.get_ref() == name).and_then(|(_, value)| value.get_ref().as_str())
 }
 
-pub(super) fn parse_sha256(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(hash)
-}
-
 /// Splits a URL of ours into scheme, authority text and path; nothing else may stand in it.
 fn split_url(text: &str) -> Result<(&'static str, &str, &str), &'static str> {
     let (scheme, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {

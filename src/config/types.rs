@@ -221,14 +221,21 @@ impl PrivateKey {
         PrivateKey { sha256: Sha256::digest(secret.as_bytes()).into() }
     }
 
-    /// The key whose SHA-256 is known.
-    pub fn from_sha256(sha256: [u8; 32]) -> PrivateKey {
-        PrivateKey { sha256 }
+    /// The key whose SHA-256 is known, in hex.
+    pub fn from_hex(text: &str) -> Option<PrivateKey> {
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut sha256 = [0; 32];
+        for (at, byte) in sha256.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(PrivateKey { sha256 })
     }
 
-    /// Its SHA-256.
-    pub fn sha256(&self) -> &[u8; 32] {
-        &self.sha256
+    /// Its SHA-256, in hex.
+    pub fn to_hex(&self) -> String {
+        self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether `presented` is this key: hashes of equal length are compared, in constant time.

@@ -122,6 +122,14 @@ fn control_plane_is_not_on_the_data_plane() {
     let freshet = Freshet::before(&origin);
     let answer = freshet.client().request("POST", HOST, "/v1/files/purge", &[]);
     assert_eq!(answer.status, 405);
+    // What the admin port has at these paths is an image's path here, of which the origin is asked, and nothing else.
+    for path in ["/v1/session", "/v1/keys", "/v1/purges", "/v1/debug/audit", "/openapi.json", "/healthz", "/"]
+    {
+        let answer = freshet.client().request("DELETE", HOST, path, &[("authorization", "Bearer x")]);
+        assert_eq!(answer.status, 405, "{path}");
+        assert_eq!(freshet.client().request("GET", "other.test", path, &[]).status, 421, "{path}");
+    }
+    assert_eq!(freshet.client().request("POST", HOST, "/invalidate", &[]).status, 405);
     let answer = freshet.admin("GET", "/a.jpg", crate::support::KEY, "");
     assert_eq!(answer.status, 404, "{answer:?}");
     assert_eq!(origin.count(), 0);

@@ -5,12 +5,13 @@
 //! its hash is compared with each one there is, to the end. Cost: one or two SHA-256, and tens of nanoseconds for
 //! each key.
 //!
-//! `credentials.rs` reads what is presented, `guesses.rs` bounds wrong ones, `principal.rs` says what the bearer of
+//! `ring.rs` has the keys, `credentials.rs` reads what is presented, `guesses.rs` bounds wrong ones, `principal.rs` says what the bearer of
 //! a right one may do, `sessions.rs` has who signed in.
 
 mod credentials;
 mod guesses;
 mod principal;
+mod ring;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -23,44 +24,79 @@ use http::{HeaderMap, HeaderName, Method, header};
 
 use super::{AdminError, site};
 use crate::clock::Moment;
-use crate::config::{Account, Grant, NamedKey, PrivateKey, Scope, Scopes};
+use crate::config::{Account, Grant, GrantError, NamedKey, Scopes};
 use crate::key::Endpoints;
+use crate::purge::Purger;
+use crate::target::Bound;
 
 pub(super) use principal::{Denial, Principal};
+pub(super) use ring::{Card, Made};
 pub(super) use sessions::{COOKIE, Token};
 
 use guesses::Guesses;
+use ring::Ring;
 use sessions::Sessions;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Who may call.
 pub(super) struct Access {
-    keys: Vec<(PrivateKey, Arc<Principal>)>,
+    ring: Ring,
+    accounts: Box<[Account]>,
     sessions: Sessions,
     guesses: Guesses,
 }
 
 impl Access {
-    /// The private keys of the accounts, which look and purge, and the keys with scopes of their own.
+    /// By the keys of the config; those that the ledger has come by [`Access::renew`].
     pub(super) fn new(accounts: &[Account], named: &[NamedKey], endpoints: &Endpoints) -> Access {
-        let ids = accounts.iter().map(|account| account.id.as_str().into()).collect();
-        let mut keys = Vec::new();
-        for account in accounts {
-            for (place, key) in account.private_keys.iter().enumerate() {
-                let grant = Grant {
-                    name: format!("private key {}", place + 1),
-                    account: Some(account.id.clone()),
-                    scopes: Scopes::of(&[Scope::Read, Scope::Purge]),
-                    urls: None,
-                };
-                keys.extend(Principal::new(&grant, &ids, endpoints).map(|who| (key.clone(), who.into())));
-            }
+        Access {
+            ring: Ring::new(accounts, named, endpoints),
+            accounts: accounts.into(),
+            sessions: Sessions::default(),
+            guesses: Guesses::default(),
         }
-        for NamedKey { grant, key } in named {
-            keys.extend(Principal::new(grant, &ids, endpoints).map(|who| (key.clone(), who.into())));
+    }
+
+    /// All keys, without their secrets.
+    pub(super) fn cards(&self) -> Vec<Card> {
+        self.ring.cards()
+    }
+
+    /// Whether the config has a key with this id.
+    pub(super) fn is_of_config(&self, id: &str) -> bool {
+        self.ring.is_of_config(id)
+    }
+
+    /// What a new key may do, by the rules of the config, if every folder of it is one of its account.
+    pub(super) fn grant(
+        &self,
+        name: String,
+        account: Option<String>,
+        scopes: Scopes,
+        urls: Option<Vec<String>>,
+        endpoints: &Endpoints,
+    ) -> Result<Grant, GrantError> {
+        let grant = Grant::new(name, account, scopes, urls, &self.accounts)?;
+        let whose = |id: &String| self.accounts.iter().position(|account| account.id == *id);
+        if let (Some(account), Some(urls)) = (grant.account.as_ref().and_then(whose), &grant.urls)
+            && let Some(url) = urls.iter().find(|url| Bound::parse(url, account, endpoints).is_err())
+        {
+            return Err(GrantError::Url(url.clone()));
         }
-        Access { keys, sessions: Sessions::default(), guesses: Guesses::default() }
+        Ok(grant)
+    }
+
+    /// Has from now on the made keys that the ledger has, and no other.
+    pub(super) fn renew(&self, purger: &Purger, endpoints: &Endpoints) {
+        self.ring.renew(purger, endpoints);
+        self.sessions.forget_revoked();
+    }
+
+    /// Refuses a made key and its sessions from now on.
+    pub(super) fn revoke(&self, id: &str) {
+        self.ring.revoke(id);
+        self.sessions.forget_revoked();
     }
 
     /// Who sends a request with this method and these fields. A key counts before a cookie. What a cookie would
@@ -114,13 +150,6 @@ impl Access {
     }
 
     fn find(&self, secret: &str) -> Option<Arc<Principal>> {
-        let presented = PrivateKey::from_secret(secret);
-        let mut found = None;
-        for (key, principal) in &self.keys {
-            if key.matches(&presented) {
-                found = Some(principal);
-            }
-        }
-        found.cloned()
+        self.ring.find(secret)
     }
 }

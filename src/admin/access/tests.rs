@@ -7,7 +7,7 @@ use http::header;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::Authority;
+use crate::config::{Authority, PrivateKey, Scope};
 use crate::limits;
 use crate::purge::tests::account;
 use crate::target::{Tag, Target, Transformation};
