@@ -30,7 +30,7 @@ async function fill() {
     `${DEMO}photos/2024/harbour.jpg?tr=w-320,bl-6`,
     `${DEMO}photos/2024/harbour.jpg?tr=w-320,e-grayscale`,
   ];
-  const others = ['products/shoes/runner.png', 'art/poster.png', 'art/planet.webp'];
+  const others = ['products/shoes/runner.png', 'art/planet.webp'];
   const planets = [100, 200, 300, 400].map((width) => `${DEMO}art/planet.webp?tr=w-${width}`);
   await store(...harbour, ...others.map((path) => `${DEMO}${path}?tr=w-300,h-200`), ...planets);
   await purge(KEYS.demo, {
@@ -105,7 +105,10 @@ const looks = Object.entries(MODES).map(([mode, options]) => [
       const scheme = await desk.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
       if ((mode === 'dark') !== (scheme === 'rgb(13, 21, 24)')) wrong.push(`${name} has the ground ${scheme}`);
       await desk.screenshot(`${name}-${mode}`);
-      wrong.push(...(await desk.inaccessible()).map((text) => `${name}: ${text}`));
+      // On a phone it is the same page: what is laid out in another way is looked over.
+      if (mode !== 'phone' || ['purges', 'new', 'history'].includes(name)) {
+        wrong.push(...(await desk.inaccessible()).map((text) => `${name}: ${text}`));
+      }
     }
     for (const desk of desks.values()) await desk.close();
     expectEqual(wrong, [], 'what is wrong');

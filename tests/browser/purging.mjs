@@ -255,7 +255,7 @@ export const purging = {
     await page.keyboard.press('Tab');
     expectEqual(await focused(), 'New request', 'the first stop of the content');
     await page.keyboard.press('Enter');
-    expectEqual(await focused(), 'Targets, one a line', 'what has the focus in the dialog');
+    await until('the lines have the focus', async () => (await focused()) === 'Targets, one a line');
     // Around it once: the focus never leaves it.
     for (let step = 0; step < 16; step += 1) {
       await page.keyboard.press('Tab');
@@ -270,6 +270,7 @@ export const purging = {
     await desk.find('dialog').waitFor({ state: 'detached' });
     await until('the focus is back', async () => (await focused()) === 'New request');
     await page.keyboard.press('Enter');
+    await until('the lines have the focus again', async () => (await focused()) === 'Targets, one a line');
     await page.keyboard.press('Shift+Tab');
     expectEqual(await page.evaluate(() => document.activeElement.value), 'url', 'the kind that has the focus');
     await page.keyboard.press('ArrowRight');

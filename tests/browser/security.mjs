@@ -66,7 +66,7 @@ export const security = {
     await desk.button('Show older ones').click();
     await desk.find('.requests tbody tr').nth(60).waitFor();
     await calm('the history');
-    const request = (await purgesOf(KEYS.wild)).find(({ targets }) => targets.length === 25);
+    const request = (await purgesOf(KEYS.wild)).find(({ targets }) => targets?.length === 25);
     await desk.go(`#/purges/${request.id}`);
     await desk.find('.target-list li').nth(20).waitFor();
     await calm('the details');

@@ -12,11 +12,11 @@ const fetched = createRequire(new URL('.cache/', import.meta.url));
 export const { chromium } = fetched('playwright-core');
 const AXE = readFileSync(fetched.resolve('axe-core/axe.min.js'), 'utf8');
 
-export const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 15_000;
 export const ADMIN = process.env.FRESHET_ADMIN;
-export const PROXY = process.env.FRESHET_PROXY;
+const PROXY = process.env.FRESHET_PROXY;
 /** What tests/suite/dashboard.rs configures. */
-export const HOST = 'http://img.test';
+const HOST = 'http://img.test';
 export const DEMO = `${HOST}/demo/`;
 export const SMALL = `${HOST}/small/`;
 export const WILD = `${HOST}/wild/`;
@@ -27,7 +27,7 @@ export const KEYS = {
   wild: 'private_wild_0123456789abcdef',
   reader: 'reader_0123456789abcdef',
 };
-export const SCREENSHOTS = process.env.FRESHET_SCREENSHOTS;
+const SCREENSHOTS = process.env.FRESHET_SCREENSHOTS;
 if (SCREENSHOTS) mkdirSync(SCREENSHOTS, { recursive: true });
 
 export function expect(holds, what) {

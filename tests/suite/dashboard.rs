@@ -120,7 +120,10 @@ fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders: Vec<_> = std::env::split_paths(&path).collect();
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|file| file.exists())
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|file| file.exists())
 }
 
 /// An origin of hostile pictures: `…/tag/NAME/…` has the tag NAME, `…/hex/DIGITS/…` the one whose bytes those are.

@@ -44,7 +44,7 @@ export function allowanceMeter(account, signal) {
           { class: 'allowance-words' },
           level(allowance) === 'out' && icon('alert'),
           allowance.limit === null
-            ? 'No limit'
+            ? 'No limit on purges'
             : h('span', {}, h('strong', {}, number(allowance.left)), ` of ${number(allowance.limit)} purges left`),
         ),
         allowance.limit !== null && allowanceBar(allowance),

@@ -4,7 +4,7 @@
 import { freshId, h, icon, replace, setText } from './dom.js';
 import { bytes, dayOf, number, plural } from './format.js';
 import { LINES_MAX } from './lines.js';
-import { notice } from './parts.js';
+import { notice, sentence } from './parts.js';
 
 const PROBLEMS_SHOWN = 6;
 /** A dry run tells no more of the URLs that match. */
@@ -35,7 +35,7 @@ export function feedback({ point, raise }) {
     const words = [
       h('strong', {}, line === 0 ? text : `Line ${line}: `),
       line !== 0 && text,
-      help && h('span', { class: 'problem-help' }, help),
+      help && h('span', { class: 'problem-help' }, sentence(help)),
       reason && h('code', { class: 'reason' }, reason),
     ];
     const shown =

@@ -135,6 +135,12 @@ export function notice(tone, title, text, ...actions) {
   );
 }
 
+/** A rule's words as a sentence: what stands between backticks is code. */
+export function sentence(text) {
+  const whole = `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`;
+  return whole.split('`').map((part, place) => (place % 2 === 0 ? part : h('code', {}, part)));
+}
+
 /** What went wrong and what to do about it. */
 export function failure(error, again = null) {
   const help = error.help || 'Try again; if it stays so, the server’s log says more.';

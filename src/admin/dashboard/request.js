@@ -63,7 +63,7 @@ function targetRow(target) {
   const row = h(
     'li',
     {},
-    kindChip(target.target),
+    kindChip(target),
     h('span', { class: 'mono target-full' }, targetText(target)),
     h('span', { class: 'target-counts' }, counts, inspect),
   );

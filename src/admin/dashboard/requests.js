@@ -52,7 +52,7 @@ function targetsCell(request, hrefOf) {
     h(
       'div',
       { class: 'target-line' },
-      kindChip(first.target),
+      kindChip(first),
       h(
         'a',
         { class: 'target-text mono row-link', href: hrefOf(request.id), title: targetText(first) },

@@ -98,7 +98,8 @@ export function draftOf(targets, more = {}) {
   return { kind, lines: targets.map((target) => lineOf(target, kind)), ...more };
 }
 
-export function kindChip(kind) {
+export function kindChip(target) {
+  const kind = target.target === 'url' && target.text.endsWith('*') ? 'prefix' : target.target;
   const { name, glyph } = KINDS[kind] ?? { name: kind, glyph: 'url' };
   return h('span', { class: 'kind', title: name }, icon(glyph), h('span', {}, name));
 }
