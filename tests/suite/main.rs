@@ -9,6 +9,7 @@ mod command_line;
 mod command_purges;
 mod conformance;
 mod corpus;
+mod dashboard;
 mod described;
 mod durability;
 mod fat_get;
