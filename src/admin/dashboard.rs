@@ -151,7 +151,7 @@ mod tests {
         for (name, ..) in FILES.iter().filter(|(name, ..)| *name != "index.html") {
             let named = [format!("/assets/{name}"), format!("'./{name}'")];
             let names_it = |file: &&str| named.iter().any(|named| text(file).contains(named.as_str()));
-            assert!(FILES.iter().map(|(file, ..)| file).any(|file| names_it(file)), "{name} is used nowhere");
+            assert!(FILES.iter().map(|(file, ..)| file).any(names_it), "{name} is used nowhere");
         }
     }
 
