@@ -316,7 +316,7 @@ enum AdminError {
     /// Targets that can't be purged, or that the caller may not purge; with the verdicts on all.
     Targets { is_denied: bool, verdicts: Vec<VerdictShown> },
     /// The month's allowance doesn't hold the targets.
-    Exhausted(AllowanceShown, Allowance),
+    Exhausted(Box<AllowanceShown>, Box<Allowance>),
     /// The caller's account has no such purge.
     PurgeUnknown,
     /// The account has no such request.
@@ -407,7 +407,7 @@ impl AdminError {
                 "target_denied", "Nothing was purged: see the verdict on each target in `targets`."),
             AdminError::Targets { is_denied: false, .. } => (Is::BAD_REQUEST, "Not all targets can be purged.",
                 "target_refused", "Nothing was purged: see the verdict on each target in `targets`."),
-            AdminError::Exhausted(_, allowance) => return purge_parts(&PurgeError::AllowanceUsedUp(*allowance)),
+            AdminError::Exhausted(_, allowance) => return purge_parts(&PurgeError::AllowanceUsedUp(**allowance)),
             AdminError::PurgeUnknown => (Is::NOT_FOUND, "There is no such purge.", "purge_unknown",
                 "It is another account's, or older than what the ledger keeps, or was never made."),
             AdminError::RequestUnknown => (Is::BAD_REQUEST, "No request found for this requestId.", "request_unknown",
@@ -436,10 +436,8 @@ impl AdminError {
                 let most = u64::from(limits::AUTH_FAILURES_MAX);
                 add_rate(fields, most, *wait, limits::AUTH_FAILURES_TIME);
             }
-            AdminError::Purge(PurgeError::AllowanceUsedUp(allowance))
-            | AdminError::Exhausted(_, allowance) => {
-                add_allowance(fields, allowance);
-            }
+            AdminError::Purge(PurgeError::AllowanceUsedUp(allowance)) => add_allowance(fields, allowance),
+            AdminError::Exhausted(_, allowance) => add_allowance(fields, allowance),
             AdminError::LedgerUnreadable
             | AdminError::Late
             | AdminError::Change(ChangeError::Unavailable)
@@ -513,7 +511,7 @@ impl IntoResponse for AdminError {
             }
             AdminError::Denied(denial) => ErrorBody { help: denial.to_string().into(), ..plain },
             AdminError::Targets { verdicts, .. } => ErrorBody { targets: Some(verdicts), ..plain },
-            AdminError::Exhausted(allowance, _) => ErrorBody { allowance: Some(allowance), ..plain },
+            AdminError::Exhausted(allowance, _) => ErrorBody { allowance: Some(*allowance), ..plain },
             _ => plain,
         };
         let mut res = reply(status, &body);

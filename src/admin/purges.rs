@@ -121,7 +121,7 @@ pub(super) async fn create(
     let submission = Submission { account, wishes, attempt, by: by.clone(), note: note.clone(), warm };
     let accepted = admin.purger.submit(submission).await.map_err(|error| match error {
         PurgeError::AllowanceUsedUp(allowance) => {
-            AdminError::Exhausted(AllowanceShown::of(&admin, account, &allowance), allowance)
+            AdminError::Exhausted(AllowanceShown::of(&admin, account, &allowance).into(), allowance.into())
         }
         error => AdminError::Purge(error),
     })?;

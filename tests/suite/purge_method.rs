@@ -13,6 +13,9 @@ const ON: &str = "[proxy]\npurge_method = true\n\
     urls = [\"http://img.test/photos/\"]\n\
     [[keys]]\nname = \"operator\"\nkey = \"operator_0123456789abcdef\"\nscopes = [\"operator\"]\n";
 
+/// Names and values.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 fn basic(key: &str) -> String {
     use base64::Engine;
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{key}:")))
@@ -110,7 +113,7 @@ fn purge_reads_target_name_and_mode_from_fields() {
     let freshet = Freshet::with(&origin, ON);
     let all = ["/n/a.png", "/n/a.png?tr=n-hero", "/tr:w-9/n/a.png", "/n/b.png", "/m/a.png"];
     #[rustfmt::skip]
-    let table: [(&str, &[(&str, &str)], &[&str]); 7] = [
+    let table: [(&str, Fields<'_>, &[&str]); 7] = [
         // target          fields                                                              gone
         ("/n/a.png",       &[("freshet-target", "asset")],                                     &all[..3]),
         ("/n/",            &[("freshet-target", "folder")],                                    &all[..4]),
@@ -138,7 +141,7 @@ fn purge_that_is_refused_says_why_and_purges_nothing() {
     let key = |key: &str| format!("Bearer {key}");
     let (mine, reader, bound) = (key(KEY), key("reader_0123456789abcdef"), key("bound_0123456789abcdef"));
     #[rustfmt::skip]
-    let table: [(&str, &str, &[(&str, &str)], u16, &str); 10] = [
+    let table: [(&str, &str, Fields<'_>, u16, &str); 10] = [
         // host        target      fields                                                                   status  reason
         (HOST,         "/a.png",   &[],                                                                     401, "key_missing"),
         (HOST,         "/a.png",   &[("cookie", "freshet_session=x"), ("sec-fetch-site", "same-origin")],   401, "key_missing"),

@@ -212,8 +212,9 @@ fn what_can_not_be_read_is_refused_with_its_place_and_the_rule() {
     let (elsewhere, below, slashless) = (cursor("other/a"), cursor("test/r/a.jpg"), cursor("x"));
     let url = ("url", "http://img.test/q/a.jpg");
     let prefix = ("prefix", "http://img.test/q/");
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
     #[rustfmt::skip]
-    let table: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    let table: &[Row<'_>] = &[
         // call             parameters                                       at         reason
         ("/v1/cache",       &[],                                             "url",     "parameter_missing"),
         ("/v1/cache",       &[("url", "")],                                  "url",     "parameter_missing"),

@@ -143,9 +143,10 @@ fn people() -> (Endpoints, Access) {
 
 #[test]
 fn a_call_is_about_the_account_named_or_the_keys_own_or_the_only_one() {
+    type Row<'a> = (&'a str, Option<&'a str>, Result<usize, &'a str>, Result<Option<usize>, &'a str>);
     let (_, access) = people();
     #[rustfmt::skip]
-    let table: [(&str, Option<&str>, Result<usize, &str>, Result<Option<usize>, &str>); 9] = [
+    let table: [Row<'_>; 9] = [
         // key             named           about one                 about all that it may
         ("operator",       None,           Err("account_missing"),   Ok(None)),
         ("operator",       Some("demo"),   Ok(0),                    Ok(Some(0))),
