@@ -2,8 +2,10 @@
 //! answer that the client does not take.
 //!
 //! Wraps the socket, below hyper. No lock. On the way of a hit that goes straight through it costs two reads
-//! of the clock, at its head's end and its answer's beginning, which make its latency too: a timer is armed when the socket makes it wait, and left armed when it need not fire; and when a head
-//! began is asked only where it does not come at once.
+//! of the clock, at its head's end and its answer's beginning, which make its latency too: a timer is armed when
+//! the socket makes it wait, and left armed when it need not fire; and when a head began is asked only where it does
+//! not come at once. Invariant: an armed timer fires within `idle_timeout` of its arming, so that the wait for a next
+//! request, which hyper does not tell of by a read, is looked at in time.
 
 use std::future::Future;
 use std::io;
@@ -155,11 +157,18 @@ impl<S> Guarded<S> {
         }
     }
 
-    /// Until when the socket may give none.
-    fn read_deadline(&self) -> Instant {
+    /// Until when the socket may give none, and when to look again at the latest.
+    fn read_deadline(&self) -> (Instant, Instant) {
         if self.phase.is(HEAD) {
-            return self.phase.since() + self.times.header;
+            let since = self.phase.since();
+            return (since + self.times.header, since + self.times.header.min(self.times.idle));
         }
+        let deadline = self.idle_deadline();
+        (deadline, deadline)
+    }
+
+    /// The same between a head's end and the next one's beginning.
+    fn idle_deadline(&self) -> Instant {
         // The last answer is handed over when hyper has it, which may be long before the socket has it.
         let written = !self.blocked.as_ref().is_some_and(|blocked| blocked.waits);
         if self.phase.is(WAITING) && written {
@@ -181,28 +190,35 @@ impl<S> Guarded<S> {
         }
     }
 
-    /// Until when it may take none: some progress in every `write`, and a least rate over the whole answer.
-    fn write_deadline(&mut self) -> Instant {
+    /// Until when it may take none: some progress in every `write`, and a least rate over the whole answer. And when
+    /// to look again at the latest.
+    fn write_deadline(&mut self) -> (Instant, Instant) {
         let now = Instant::now();
         let blocked =
             self.blocked.get_or_insert(Blocked { since: now, progress: now, bytes: 0, waits: true });
         blocked.waits = true;
         let earned = Duration::from_secs(blocked.bytes / CLIENT_BYTES_PER_SECOND_MIN);
-        (blocked.progress + self.times.write).min(blocked.since + self.times.write + earned)
+        let deadline = (blocked.progress + self.times.write).min(blocked.since + self.times.write + earned);
+        (deadline, deadline.min(now + self.times.idle))
     }
 
     /// Waits until `deadline` at the longest; an error where it has passed. Reading and writing share the
     /// timer: whichever is polled compares its own deadline, so one that the other has armed only wakes it.
-    fn wait(&mut self, deadline: Instant, context: &mut Context<'_>) -> io::Result<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
+    fn wait(
+        &mut self,
+        (deadline, look_again): (Instant, Instant),
+        context: &mut Context<'_>,
+    ) -> io::Result<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(look_again)));
+        if timer.deadline() > look_again {
+            timer.as_mut().reset(look_again);
         }
         while timer.as_mut().poll(context).is_ready() {
-            if deadline <= Instant::now() {
+            let now = Instant::now();
+            if deadline <= now {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            timer.as_mut().reset(deadline);
+            timer.as_mut().reset(deadline.min(now + self.times.idle));
         }
         Ok(())
     }
@@ -226,7 +242,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             && let Some(timer) = &mut self.timer
             && timer.as_mut().poll(context).is_pending()
         {
-            return Poll::Pending; // It is looked at again when that fires, whatever it was armed for.
+            // It fires in time, whatever it was armed for, and then this is looked at again.
+            return Poll::Pending;
         }
         let deadline = self.read_deadline();
         self.wait(deadline, context)?;
@@ -316,6 +333,34 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    /// The steps: the first head is waited for, so that its time-out, which is long, is armed; it comes; hyper reads
+    /// once while the answer is made; the answer is handed over, and hyper reads no more.
+    #[tokio::test]
+    async fn a_connection_that_asks_no_more_is_ended_though_a_longer_time_out_was_armed() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let (long, idle) = (Duration::from_secs(600), Duration::from_millis(20));
+        let times = Times { header: long, idle, write: long };
+        let phase = Phase::new(Arc::default());
+        let mut guarded = Guarded::new(server, phase.clone(), times, Interim::default());
+        let mut byte = [0];
+        std::future::poll_fn(|context| {
+            let polled = Pin::new(&mut guarded).poll_read(context, &mut ReadBuf::new(&mut byte));
+            assert!(polled.is_pending(), "the head has not come");
+            Poll::Ready(())
+        })
+        .await;
+        client.write_all(b"x").await.unwrap();
+        guarded.read_exact(&mut byte).await.unwrap();
+        let begun = phase.busy();
+        let reading = tokio::spawn(async move { guarded.read(&mut [0]).await });
+        tokio::task::yield_now().await; // The one read.
+        phase.answered(begun);
+        phase.waiting(true);
+        let ended =
+            tokio::time::timeout(long / 10, reading).await.expect("the idle time-out ends it").unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 
     #[tokio::test]
     async fn interim_responses_go_between_messages_and_never_into_one() {

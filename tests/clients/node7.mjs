@@ -166,7 +166,7 @@ const checks = {
   'members that are not known are ignored': async () => {
     const url = `${BASE}/photos/2023/beach.jpg?tr=w-65`;
     await store(url);
-    await account.create({ url, note: { of: ['ours'] } });
+    await account.create({ url, remark: { of: ['ours'] } });
     await expectPurged(url);
   },
 

@@ -93,7 +93,7 @@ def _():
 def _():
     url = f"{BASE}/photos/2023/beach.jpg?tr=w-65"
     store(url)
-    expect_request_id(account.create(url=url, extra_body={"note": {"of": ["ours"]}}).request_id)
+    expect_request_id(account.create(url=url, extra_body={"remark": {"of": ["ours"]}}).request_id)
     expect_purged(url)
 
 

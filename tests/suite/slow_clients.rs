@@ -92,8 +92,8 @@ fn assert_ended(what: &str, time_out: &str, first: &str, then: Then) {
             served
         });
         let _over = Over(&over); // Also where this panics: the scope waits for the others.
+        let began = Instant::now(); // A connection's first head is due from its start.
         let mut attacker = freshet.client();
-        let began = Instant::now();
         attacker.send(first);
         go_on(&mut attacker, then, what);
         let lasted = began.elapsed();

@@ -37,7 +37,7 @@ use guesses::Guesses;
 use ring::Ring;
 use sessions::Sessions;
 
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Who may call.
 pub(super) struct Access {
@@ -117,7 +117,7 @@ impl Access {
             return Ok(found.0);
         }
         // A challenge by Basic would make a browser ask for a password over a page that has its own sign-in.
-        let by_page = headers.contains_key(SEC_FETCH_MODE);
+        let by_page = headers.contains_key(SEC_FETCH_SITE);
         Err(if by_page { AdminError::SignedOut } else { AdminError::KeyMissing })
     }
 

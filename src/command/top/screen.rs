@@ -199,7 +199,7 @@ mod tests {
         let now = Look { overview: overview("2026-01-01T00:02:02Z", 3_000, 1_900), purges };
         let shown = lines(&now, &last, "http://x", Some("no answer"), 200).join("\n");
         for part in [
-            "Freshet 1.2.3 at http://x, up 122 s",
+            "Freshet 1.2.3 at http://x, up 2 min",
             "! no answer",
             "1\u{202f}000/s",
             "95.0 %",
