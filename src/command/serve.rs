@@ -106,6 +106,7 @@ fn welcome(config: &Config, name: &str, app: &App) {
     say(format!("Freshet {}, by {name}", env!("CARGO_PKG_VERSION")));
     say(format!("  images       http://{}", app.proxy));
     say(format!("  purge API    http://{}", app.admin));
+    say(format!("  dashboard    http://{}/", app.admin));
     if let Some(origin) = app.demo_origin {
         say(format!("  demo origin  http://{origin}"));
     }

@@ -155,6 +155,20 @@ export const look = {
     await desk.close();
   },
 
+  'a history that a full disk costs rows is told of': async (browser) => {
+    const desk = await Desk.open(browser);
+    const ledger = 'the disk is full; purges work and their record waits in memory';
+    await desk.page.route('**/healthz', (route) =>
+      route.fulfill({ json: { status: 'degraded', ledger, rows_dropped: 3 } }),
+    );
+    await desk.as(KEYS.demo, '#/overview?minutes=15');
+    const words = 'The disk is full; purges work and their record waits in memory. 3 rows of the history could not be kept.';
+    await desk.find('.notice.warn', { hasText: words }).waitFor();
+    await desk.page.unroute('**/healthz');
+    await desk.find('.notice.warn').waitFor({ state: 'detached' });
+    await desk.close();
+  },
+
   'what fails is said, with what to do, and mends itself': async (browser) => {
     const desk = await (await Desk.open(browser)).as(KEYS.demo, '#/purges');
     await desk.settled();

@@ -4,7 +4,7 @@ import { get, poll } from './api.js';
 import { h, reconcile, replace, setText } from './dom.js';
 import { bytes, compact, micros, NONE, number, percent, plural, span, time } from './format.js';
 import { link, restate } from './router.js';
-import { badge, choices, copyButton, failure, setBadge, skeleton } from './parts.js';
+import { badge, choices, copyButton, failure, notice, sentence, setBadge, skeleton } from './parts.js';
 import { endpointOf } from './session.js';
 import { plot } from './plot.js';
 import { condense } from './series.js';
@@ -175,6 +175,14 @@ function totals({ totals: all, cache, process, started_at: started, version }) {
   ];
 }
 
+/** What the disk under the history costs, or nothing. Purges work all the same. */
+function historyTrouble({ ledger, rows_dropped: lost }) {
+  if (!ledger && !lost) return null;
+  const rows = lost ? `${plural(lost, 'row')} of the history could not be kept.` : '';
+  const words = ledger ? sentence(ledger) : ['The disk under it failed, and works again.'];
+  return notice('warn', 'The history is not whole', h('span', {}, ...words, ' ', rows));
+}
+
 const ORIGIN_STATES = { ok: ['Healthy', 'good'], failing: ['Failing', 'bad'], unknown: ['Not asked yet', 'calm'] };
 
 function originRow() {
@@ -241,6 +249,8 @@ function make(root, place, signal) {
   );
   const top = head('Overview', 'How much of the traffic the cache answers, and what it costs.', range);
   const trouble = h('div', {});
+  const history = h('div', {});
+  let healthShown = '';
   const drawn = plots((at) => drawn.forEach((each) => each.plot.point(at)));
   const [hero, ...others] = drawn;
   const aside = h('section', { class: 'panel totals-panel', 'aria-label': 'Since the start' });
@@ -281,9 +291,11 @@ function make(root, place, signal) {
     ),
   );
   const waiting = skeleton(10);
-  replace(root, top, trouble, first, waiting);
+  replace(root, top, trouble, history, first, waiting);
 
-  function show(data) {
+  function show(data, health) {
+    if (JSON.stringify(health) !== healthShown) replace(history, historyTrouble(health));
+    healthShown = JSON.stringify(health);
     if (waiting.isConnected) waiting.replaceWith(body);
     replace(trouble);
     const { start: from, step_seconds: step } = data.series;
@@ -314,8 +326,9 @@ function make(root, place, signal) {
     const mine = round.signal;
     poll(async () => {
       try {
-        const data = await get('/v1/overview', { minutes }, mine);
-        show({ ...data, series: condense(data.series, minutes) });
+        const calls = [get('/v1/overview', { minutes }, mine), get('/healthz', {}, mine)];
+        const [data, health] = await Promise.all(calls);
+        show({ ...data, series: condense(data.series, minutes) }, health);
       } catch (error) {
         if (mine.aborted) return null;
         replace(trouble, failure(error, start));

@@ -13,10 +13,14 @@ const POLL_MS = 700;
 
 /** The three moments of a purge: what the product promises, as a line. */
 function moments(request) {
+  const isSoft = request.mode === 'stale';
+  const visible = isSoft
+    ? 'No request that came later was answered with it as fresh.'
+    : 'No request that came later was answered with what was purged.';
   const steps = [
-    ['Visible', request.visible_us, 'No request that came later was answered with what was purged.'],
+    ['Visible', request.visible_us, visible],
     ['Acknowledged', request.acknowledged_us, 'On disk, and answered.'],
-    ['Swept', request.swept_us, 'All of it is out of memory.'],
+    ['Swept', request.swept_us, isSoft ? 'All of it is marked.' : 'All of it is out of memory.'],
   ];
   return h(
     'ol',

@@ -82,7 +82,7 @@ function makeRow(request, { account, actions }) {
   const cells = {
     targets: h('td', { role: 'cell', class: 'cell-targets' }),
     matched: h('td', { role: 'cell', class: 'num', 'data-label': 'Matched' }),
-    freed: h('td', { role: 'cell', class: 'num', 'data-label': request.mode === 'stale' ? 'Stale' : 'Freed' }),
+    freed: h('td', { role: 'cell', class: 'num', 'data-label': 'Freed' }),
   };
   const row = h(
     'tr',
