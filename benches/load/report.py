@@ -124,6 +124,16 @@ def parts_table(rows):
     return "\n".join(head + lines) if lines else ""
 
 
+def parts(rows):
+    """The table with what it shows, or nothing where the parts were not measured."""
+    table = parts_table(rows)
+    return table and f"""\
+Part by part, in one process (`benches/hit.rs`); a whole request is one over loopback with client and server on one
+thread, and our own code's allocations are those that a bare hyper server with as many fields does not make:
+
+{table}"""
+
+
 def purge_lines(rows):
     """What the purges themselves took, and how a cold start went."""
     lines = []
@@ -193,10 +203,7 @@ at a constant rate, by the bench's own client, which compares every byte.
 
 {pictures}
 
-Part by part, in one process (`benches/hit.rs`); a whole request is one over loopback with client and server on one
-thread, and our own code's allocations are those that a bare hyper server with as many fields does not make:
-
-{parts_table(rows)}
+{parts(rows)}
 
 {figure_table(rows)}
 
