@@ -5,6 +5,7 @@ mod assertions;
 mod broken_origins;
 mod caching;
 mod clients;
+mod clocks;
 mod command_line;
 mod command_purges;
 mod conformance;
