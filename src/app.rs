@@ -142,8 +142,8 @@ impl App {
         let origin = start_demo_origin(&config, clock.clone())?;
         let demo_address = origin.as_ref().map(|origin| origin.0);
         let origins = config.accounts.iter().map(|account| match &account.origin {
-            Origin::Server(server) => server.clone(),
-            Origin::Demo => server_at(demo_address.expect("started where an account uses it")),
+            Origin::Servers(servers) => servers.clone(),
+            Origin::Demo => vec![server_at(demo_address.expect("started where an account uses it"))],
         });
         let proxy = Proxy::new(
             &config,
@@ -340,7 +340,7 @@ fn start_demo_origin(config: &Config, clock: Clock) -> Result<Option<Started>, S
 
 fn server_at(address: SocketAddr) -> OriginServer {
     OriginServer {
-        tls: false,
+        tls: None,
         host: address.ip().to_string(),
         port: address.port(),
         base: String::new(),
@@ -349,9 +349,14 @@ fn server_at(address: SocketAddr) -> OriginServer {
     }
 }
 
+/// TLS to the origins that have no roots of their own, if there are any.
 fn tls(config: &Config) -> Result<Option<TlsConnector>, StartError> {
-    let speaks_tls = |origin: &Origin| matches!(origin, Origin::Server(server) if server.tls);
-    if !config.accounts.iter().any(|account| speaks_tls(&account.origin)) {
+    let asks_the_system = |server: &OriginServer| server.tls.as_ref().is_some_and(|tls| tls.roots.is_none());
+    let needs_roots = |origin: &Origin| match origin {
+        Origin::Servers(servers) => servers.iter().any(asks_the_system),
+        Origin::Demo => false,
+    };
+    if !config.accounts.iter().any(|account| needs_roots(&account.origin)) {
         return Ok(None);
     }
     let mut roots = RootCertStore::empty();

@@ -1,8 +1,9 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
-//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs`, whose connections are those of
-//! `origin_connection.rs`, and `arrival.rs` streams and stores what comes; `refreshes.rs` keeps refreshes apart.
+//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `failover.rs`, and `arrival.rs` streams and stores what
+//! comes; `refreshes.rs` keeps refreshes apart. Of an account's origins `roster.rs` says whose turn it is; one is
+//! `origin.rs`, found by `resolver.rs` and `dial.rs`, asked over `origin_connection.rs`, and answers with `origin_body.rs`.
 //! HEAD goes by `head.rs`, PURGE by `purge_method.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
 //! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in
 //! `cache` alone.
@@ -11,12 +12,15 @@ mod answer;
 mod arrival;
 mod body;
 mod connection;
+mod dial;
+mod failover;
 mod fill;
 pub mod gate;
 mod head;
 mod interim;
 pub mod listener;
 mod origin;
+mod origin_body;
 mod origin_connection;
 mod pass;
 mod pipeline;
@@ -24,6 +28,8 @@ mod purge_method;
 mod refreshes;
 mod reply;
 mod request_id;
+mod resolver;
+mod roster;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -35,15 +41,19 @@ use std::time::Duration;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::cache::{Cache, Failure};
-use crate::config::{Config, OriginServer};
+use crate::config::{Config, OriginServer, Roots};
 use crate::key::{Endpoints, Key};
-use crate::telemetry::{Metrics, origins};
+use crate::telemetry::Metrics;
 use body::RequestBody;
-use origin::{Ask, Origin, OriginBody};
+use failover::Origins;
+use origin::{Ask, Origin};
+use origin_body::OriginBody;
 use refreshes::Refreshes;
 use request_id::{RequestIds, RequestName};
+use resolver::Resolver;
 use routes::Routes;
 
 pub use purge_method::{PurgeCall, PurgeDoor};
@@ -75,43 +85,49 @@ pub struct Proxy {
 pub struct Site {
     /// The account's id.
     pub id: String,
-    origin: Arc<Origin>,
-    /// What the origin has shown of itself.
-    health: Arc<origins::Origin>,
+    origins: Origins,
     total_timeout: Duration,
 }
 
 impl Proxy {
-    /// The data plane of `config`. `origins` are the accounts' servers, in the config's order; `tls` is
-    /// needed where one of them speaks it. `instance` tells this process from others, in Via.
+    /// The data plane of `config`. `origins` are the accounts' servers, at least one each, in the config's order; `tls`
+    /// is needed where one of them speaks it and has no roots of its own. `instance` tells this process from others, in
+    /// Via.
     pub fn new(
         config: &Config,
         endpoints: Arc<Endpoints>,
         cache: Arc<Cache>,
-        origins: Vec<OriginServer>,
+        origins: Vec<Vec<OriginServer>>,
         tls: Option<TlsConnector>,
         metrics: Arc<Metrics>,
         instance: &str,
     ) -> Arc<Proxy> {
-        assert_eq!(config.accounts.len(), origins.len(), "every account has an origin");
-        let sites = config.accounts.iter().zip(origins).map(|(account, server)| {
-            let tls = tls.clone().filter(|_| server.tls);
-            let scheme = if server.tls { "https" } else { "http" };
-            let address = format!("{scheme}://{}:{}{}", server.host, server.port, server.base);
-            let health = metrics.origins.add(&account.id, address);
-            let origin = Origin::new(server, config.fetch.clone(), tls);
+        assert_eq!(config.accounts.len(), origins.len(), "every account has origins");
+        let shown =
+            config.accounts.iter().zip(&origins).flat_map(|(account, servers)| {
+                servers.iter().map(|server| (account.id.clone(), server.url()))
+            });
+        let mut shown = metrics.origins.replace(shown.collect()).into_iter();
+        let (resolver, mut trust) = (Resolver::system(), Trust { system: tls, own: Vec::new() });
+        let sites = config.accounts.iter().zip(origins).map(|(account, servers)| {
+            let origin = |server: OriginServer| {
+                let (tls, health) = (trust.of(&server), shown.next().expect("one for each server"));
+                Origin::new(server, config.fetch.clone(), tls, resolver.clone(), health)
+            };
+            let origins = servers.into_iter().map(origin).collect();
+            let (id, clock) = (account.id.clone(), cache.clock().clone());
             Arc::new(Site {
-                id: account.id.clone(),
-                origin,
-                health,
+                origins: Origins::new(id.clone(), origins, config.fetch.clone(), clock),
+                id,
                 total_timeout: config.fetch.total_timeout,
             })
         });
+        let sites = sites.collect();
         Arc::new(Proxy {
             config: config.proxy.clone(),
             endpoints,
             cache,
-            sites: sites.collect(),
+            sites,
             routes: Routes::new(&config.routes),
             metrics,
             connections: Arc::new(AtomicUsize::new(0)),
@@ -151,32 +167,38 @@ impl Proxy {
         exchanged
     }
 
-    /// Sends a request to an origin, and keeps count of how that went.
+    /// Sends a request to a site's origins, and keeps count.
     async fn send(&self, site: &Site, ask: Ask, body: RequestBody) -> Result<Response<OriginBody>, Failure> {
         self.metrics.fetches.increment();
-        site.health.asked();
-        let sent = self.cache.now();
-        let exchanged = site.origin.exchange(ask, body).await;
-        match &exchanged {
-            Ok(response) => {
-                site.health.answered(self.cache.now().since(sent));
-                if response.status().is_server_error() {
-                    self.note_failure(site, Failure::ServerError);
-                }
-            }
-            Err(failure) => self.note_failure(site, *failure),
-        }
-        exchanged
-    }
-
-    /// Remembers that an origin failed.
-    fn note_failure(&self, site: &Site, failure: Failure) {
-        site.health.failed(self.cache.clock().wall(), failure.as_str());
+        site.origins.exchange(ask, body).await
     }
 
     /// RFC 9110 §7.6.3.
     fn add_via(&self, fields: &mut HeaderMap) {
         let via = HeaderValue::from_str(&format!("1.1 {}", self.pseudonym));
         fields.append(header::VIA, via.expect("made of letters, digits and a hyphen"));
+    }
+}
+
+/// Whom origins' certificates may be issued by.
+struct Trust {
+    system: Option<TlsConnector>,
+    /// One for each file of roots: origins that share a file share what was made of it.
+    own: Vec<(Arc<Roots>, TlsConnector)>,
+}
+
+impl Trust {
+    /// How TLS is spoken to a server; nothing where it is not.
+    fn of(&mut self, server: &OriginServer) -> Option<TlsConnector> {
+        let Some(roots) = &server.tls.as_ref()?.roots else { return self.system.clone() };
+        if let Some((_, known)) = self.own.iter().find(|(known, _)| Arc::ptr_eq(known, roots)) {
+            return Some(known.clone());
+        }
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.certificates.iter().cloned());
+        let client = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(client));
+        self.own.push((roots.clone(), connector.clone()));
+        Some(connector)
     }
 }

@@ -1,7 +1,8 @@
-//! How the origins are, one for each account.
+//! How the origins are, all of each account.
 //!
 //! Lock: one over each, a leaf, taken when a fetch begins or ends and by who looks; never by a hit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,11 +13,18 @@ use parking_lot::Mutex;
 pub struct Origins(Mutex<Vec<Arc<Origin>>>);
 
 impl Origins {
-    /// Adds an account's.
-    pub fn add(&self, account: &str, address: String) -> Arc<Origin> {
-        let origin = Arc::new(Origin { account: account.into(), address, health: Mutex::default() });
-        self.0.lock().push(origin.clone());
-        origin
+    /// From now on these are all, by account and address. Of those that were there before, what they have shown stays.
+    pub fn replace(&self, wanted: Vec<(String, String)>) -> Vec<Arc<Origin>> {
+        let mut origins = self.0.lock();
+        let known: HashMap<(&str, &str), &Arc<Origin>> =
+            origins.iter().map(|origin| ((&*origin.account, &*origin.address), origin)).collect();
+        let new = wanted.into_iter().map(|(account, address)| match known.get(&(&*account, &*address)) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Origin { account: account.into(), address, health: Mutex::default() }),
+        });
+        let new: Vec<_> = new.collect();
+        *origins = new.clone();
+        new
     }
 
     /// All of them.
@@ -25,7 +33,7 @@ impl Origins {
     }
 }
 
-/// An account's origin.
+/// One of an account's origins.
 #[derive(Debug)]
 pub struct Origin {
     /// The account's id.
@@ -49,16 +57,18 @@ pub struct Health {
     state: State,
 }
 
-/// How the last fetch that ended went.
+/// How an origin is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// None has.
+    /// No fetch from it has ended.
     #[default]
     Unknown,
-    /// It brought an answer.
+    /// The last one brought an answer.
     Ok,
-    /// It failed.
+    /// The last one failed.
     Failing,
+    /// It gave no answer, and the account's other origins are asked until it does.
+    Out,
 }
 
 impl State {
@@ -68,6 +78,7 @@ impl State {
             State::Unknown => "unknown",
             State::Ok => "ok",
             State::Failing => "failing",
+            State::Out => "out",
         }
     }
 }
@@ -100,9 +111,16 @@ impl Origin {
     /// A fetch failed, or its answer broke off.
     pub fn failed(&self, when: SystemTime, what: &'static str) {
         let health = &mut *self.health.lock();
-        health.state = State::Failing;
+        if health.state != State::Out {
+            health.state = State::Failing;
+        }
         health.failures += 1;
         health.last_failure = Some((when, what));
+    }
+
+    /// It is left out until it answers.
+    pub fn left_out(&self) {
+        self.health.lock().state = State::Out;
     }
 }
 
@@ -113,7 +131,7 @@ mod tests {
     #[test]
     fn origin_is_as_its_last_fetch_was() {
         let origins = Origins::default();
-        let origin = origins.add("demo", "http://o.test:80".into());
+        let origin = origins.replace(vec![("demo".into(), "http://o.test:80".into())]).remove(0);
         assert_eq!(origins.all()[0].health().state(), State::Unknown);
         origin.asked();
         origin.failed(SystemTime::UNIX_EPOCH, "connect");
@@ -129,5 +147,26 @@ mod tests {
             state: State::Ok,
         };
         assert_eq!(origins.all()[0].health(), expected);
+        origin.left_out();
+        origin.failed(SystemTime::UNIX_EPOCH, "server-error");
+        assert_eq!(origin.health().state(), State::Out, "until it answers");
+        origin.answered(Duration::from_millis(80));
+        assert_eq!(origin.health().state(), State::Ok);
+    }
+
+    #[test]
+    fn those_that_stay_keep_what_they_have_shown() {
+        let origins = Origins::default();
+        let wanted = |list: &[(&str, &str)]| list.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
+        let before =
+            origins.replace(wanted(&[("a", "http://o:80"), ("b", "http://o:80"), ("a", "http://p:80")]));
+        before.iter().for_each(|origin| origin.asked());
+        let after =
+            origins.replace(wanted(&[("a", "http://p:80"), ("a", "http://q:80"), ("b", "http://o:80")]));
+        let fetches: Vec<_> = after.iter().map(|origin| origin.health().fetches).collect();
+        assert_eq!(fetches, [1, 0, 1]);
+        let all: Vec<_> =
+            origins.all().iter().map(|origin| (origin.account.to_string(), origin.address.clone())).collect();
+        assert_eq!(all, wanted(&[("a", "http://p:80"), ("a", "http://q:80"), ("b", "http://o:80")]));
     }
 }
