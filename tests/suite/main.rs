@@ -12,6 +12,7 @@ mod corpus;
 mod dashboard;
 mod described;
 mod durability;
+mod exhaustion;
 mod failover;
 mod fat_get;
 mod gate;
