@@ -25,6 +25,7 @@ use super::roster::{Kind, Roster, Round, Turn};
 use crate::cache::Failure;
 use crate::clock::Clock;
 use crate::config::Fetch;
+use crate::telemetry::origins;
 
 /// See the module.
 pub struct Origins {
@@ -40,6 +41,11 @@ impl Origins {
     pub fn new(account: String, origins: Vec<Arc<Origin>>, limits: Fetch, clock: Clock) -> Origins {
         let roster = Mutex::new(Roster::new(origins.len(), limits.broken_time));
         Origins { account, origins, roster, limits, clock }
+    }
+
+    /// What each has shown of itself.
+    pub fn healths(&self) -> impl Iterator<Item = &Arc<origins::Origin>> {
+        self.origins.iter().map(|origin| origin.health())
     }
 
     /// Sends a request and reads the head of the first answer. The body follows as an [`OriginBody`].

@@ -5,8 +5,8 @@
 //! comes; `refreshes.rs` keeps refreshes apart. Of an account's origins `roster.rs` says whose turn it is; one is
 //! `origin.rs`, found by `resolver.rs` and `dial.rs`, asked over `origin_connection.rs`, and answers with `origin_body.rs`.
 //! HEAD goes by `head.rs`, PURGE by `purge_method.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
-//! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in
-//! `cache` alone.
+//! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests, `pressure.rs` says how short of
+//! memory the process is. Meets the control plane in `cache` alone.
 
 mod answer;
 mod arrival;
@@ -24,6 +24,7 @@ mod origin_body;
 mod origin_connection;
 mod pass;
 mod pipeline;
+mod pressure;
 mod purge_method;
 mod refreshes;
 mod reply;
@@ -34,7 +35,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,9 +45,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::cache::{Cache, Failure};
-use crate::config::{Config, OriginServer, Roots};
+use crate::clock::Clock;
+use crate::config::{Config, Fetch, OriginServer, Roots};
 use crate::key::{Endpoints, Key};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, origins};
 use body::RequestBody;
 use failover::Origins;
 use origin::{Ask, Origin};
@@ -56,9 +58,11 @@ use request_id::{RequestIds, RequestName};
 use resolver::Resolver;
 use routes::Routes;
 
+pub use pressure::Pressure;
 pub use purge_method::{PurgeCall, PurgeDoor};
 
-/// What every request of the data plane shares.
+/// The data plane by one config: what each of its requests shares. When the config is read again, another takes its place
+/// for the requests that come from then on; what is in `Lasting` is both's.
 pub struct Proxy {
     config: crate::config::Proxy,
     endpoints: Arc<Endpoints>,
@@ -67,26 +71,62 @@ pub struct Proxy {
     sites: Vec<Arc<Site>>,
     routes: Routes,
     metrics: Arc<Metrics>,
-    connections: Arc<AtomicUsize>,
     object_bytes_max: u64,
     /// How long a request waits for another's fetch before it makes its own.
     wait_for_others: Duration,
+    lasting: Arc<Lasting>,
+}
+
+/// What is the process's, whatever its config.
+struct Lasting {
+    connections: Arc<AtomicUsize>,
     /// This process's name in Via; random, so that two of them in a row are not taken for a loop.
     pseudonym: String,
     request_ids: RequestIds,
     refreshes: Refreshes,
     /// Of `multipart/byteranges` so far: no two have one boundary.
     boundaries: AtomicU64,
-    /// Who answers the method PURGE; nobody where it is off.
+    /// Who answers the method PURGE.
     purge_door: OnceLock<Arc<dyn PurgeDoor>>,
+    /// Whether the process is about to end.
+    leaving: AtomicBool,
+    pressure: Arc<Pressure>,
+    resolver: Arc<Resolver>,
 }
 
 /// An account, as the data plane sees it.
 pub struct Site {
     /// The account's id.
     pub id: String,
+    /// What its origins were made of.
+    servers: Vec<OriginServer>,
+    fetch: Fetch,
     origins: Origins,
     total_timeout: Duration,
+}
+
+impl Site {
+    fn new(
+        id: &str,
+        servers: Vec<OriginServer>,
+        fetch: Fetch,
+        trust: &mut Trust,
+        resolver: &Arc<Resolver>,
+        clock: Clock,
+    ) -> Site {
+        let origin = |server: &OriginServer| {
+            let health = origins::Origin::new(id, server.url());
+            Origin::new(server.clone(), fetch.clone(), trust.of(server), resolver.clone(), health)
+        };
+        let origins = servers.iter().map(origin).collect();
+        Site {
+            id: id.to_owned(),
+            origins: Origins::new(id.to_owned(), origins, fetch.clone(), clock),
+            total_timeout: fetch.total_timeout,
+            servers,
+            fetch,
+        }
+    }
 }
 
 impl Proxy {
@@ -102,27 +142,68 @@ impl Proxy {
         metrics: Arc<Metrics>,
         instance: &str,
     ) -> Arc<Proxy> {
+        let lasting = Lasting {
+            connections: Arc::new(AtomicUsize::new(0)),
+            pseudonym: format!("freshet-{instance}"),
+            request_ids: RequestIds::new(instance),
+            refreshes: Refreshes::default(),
+            boundaries: AtomicU64::new(0),
+            purge_door: OnceLock::new(),
+            leaving: AtomicBool::new(false),
+            pressure: Arc::default(),
+            resolver: Resolver::system(),
+        };
+        Proxy::made(config, endpoints, cache, metrics, Arc::new(lasting), origins, tls, &[])
+    }
+
+    /// The same data plane by another config. Accounts keep their places; origins that are what they were keep their
+    /// connections and their health.
+    pub fn by_config(
+        &self,
+        config: &Config,
+        endpoints: Arc<Endpoints>,
+        origins: Vec<Vec<OriginServer>>,
+        tls: Option<TlsConnector>,
+    ) -> Arc<Proxy> {
+        let (cache, metrics, lasting) = (self.cache.clone(), self.metrics.clone(), self.lasting.clone());
+        Proxy::made(config, endpoints, cache, metrics, lasting, origins, tls, &self.sites)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "it is what `new` and `by_config` have in common")]
+    fn made(
+        config: &Config,
+        endpoints: Arc<Endpoints>,
+        cache: Arc<Cache>,
+        metrics: Arc<Metrics>,
+        lasting: Arc<Lasting>,
+        origins: Vec<Vec<OriginServer>>,
+        tls: Option<TlsConnector>,
+        before: &[Arc<Site>],
+    ) -> Arc<Proxy> {
         assert_eq!(config.accounts.len(), origins.len(), "every account has origins");
-        let shown =
-            config.accounts.iter().zip(&origins).flat_map(|(account, servers)| {
-                servers.iter().map(|server| (account.id.clone(), server.url()))
-            });
-        let mut shown = metrics.origins.replace(shown.collect()).into_iter();
-        let (resolver, mut trust) = (Resolver::system(), Trust { system: tls, own: Vec::new() });
-        let sites = config.accounts.iter().zip(origins).map(|(account, servers)| {
-            let origin = |server: OriginServer| {
-                let (tls, health) = (trust.of(&server), shown.next().expect("one for each server"));
-                Origin::new(server, config.fetch.clone(), tls, resolver.clone(), health)
-            };
-            let origins = servers.into_iter().map(origin).collect();
-            let (id, clock) = (account.id.clone(), cache.clock().clone());
-            Arc::new(Site {
-                origins: Origins::new(id.clone(), origins, config.fetch.clone(), clock),
-                id,
-                total_timeout: config.fetch.total_timeout,
+        let mut trust = Trust { system: tls, own: Vec::new() };
+        let sites: Vec<_> = config
+            .accounts
+            .iter()
+            .zip(origins)
+            .enumerate()
+            .map(|(place, (account, servers))| match before.get(place) {
+                Some(site) if site.servers == servers && site.fetch == config.fetch => site.clone(),
+                _ => {
+                    let (resolver, clock) = (&lasting.resolver, cache.clock().clone());
+                    Arc::new(Site::new(
+                        &account.id,
+                        servers,
+                        config.fetch.clone(),
+                        &mut trust,
+                        resolver,
+                        clock,
+                    ))
+                }
             })
-        });
-        let sites = sites.collect();
+            .collect();
+        let present = config.accounts.iter().zip(&sites).filter(|(account, _)| !account.is_absent());
+        metrics.origins.replace(present.flat_map(|(_, site)| site.origins.healths()).cloned().collect());
         Arc::new(Proxy {
             config: config.proxy.clone(),
             endpoints,
@@ -130,20 +211,34 @@ impl Proxy {
             sites,
             routes: Routes::new(&config.routes),
             metrics,
-            connections: Arc::new(AtomicUsize::new(0)),
             object_bytes_max: config.cache.object_max_bytes,
             wait_for_others: config.fetch.first_byte_timeout,
-            pseudonym: format!("freshet-{instance}"),
-            request_ids: RequestIds::new(instance),
-            refreshes: Refreshes::default(),
-            boundaries: AtomicU64::new(0),
-            purge_door: OnceLock::new(),
+            lasting,
         })
     }
 
-    /// From now on the method PURGE is answered, by `door`. The first one stays.
+    /// From now on the method PURGE is answered where the config allows it, by `door`. The first one stays.
     pub fn open_purge_door(&self, door: Arc<dyn PurgeDoor>) {
-        self.purge_door.get_or_init(|| door);
+        self.lasting.purge_door.get_or_init(|| door);
+    }
+
+    /// From now on clients are asked to connect anew for their next request: the process is about to end.
+    pub fn leave(&self) {
+        self.lasting.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    fn is_leaving(&self) -> bool {
+        self.lasting.leaving.load(Ordering::Relaxed)
+    }
+
+    /// How short of memory the process is.
+    pub fn pressure(&self) -> &Arc<Pressure> {
+        &self.lasting.pressure
+    }
+
+    fn purge_door(&self) -> Option<&Arc<dyn PurgeDoor>> {
+        self.lasting.purge_door.get().filter(|_| self.config.purge_method)
     }
 
     /// What the origin is asked for a key: its canonical path and query, and these fields.
@@ -169,13 +264,16 @@ impl Proxy {
 
     /// Sends a request to a site's origins, and keeps count.
     async fn send(&self, site: &Site, ask: Ask, body: RequestBody) -> Result<Response<OriginBody>, Failure> {
+        if self.lasting.pressure.refuses() {
+            return Err(Failure::Overloaded);
+        }
         self.metrics.fetches.increment();
         site.origins.exchange(ask, body).await
     }
 
     /// RFC 9110 §7.6.3.
     fn add_via(&self, fields: &mut HeaderMap) {
-        let via = HeaderValue::from_str(&format!("1.1 {}", self.pseudonym));
+        let via = HeaderValue::from_str(&format!("1.1 {}", self.lasting.pseudonym));
         fields.append(header::VIA, via.expect("made of letters, digits and a hyphen"));
     }
 }
