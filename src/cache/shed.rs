@@ -13,8 +13,8 @@ impl Cache {
                     return freed;
                 }
                 let was_hit = resource.variants().iter().any(|variant| variant.hits() > 0);
-                if !(is_spared_by_a_hit && was_hit) {
-                    freed += self.store().remove(&resource, |_| true).bytes;
+                if !(is_spared_by_a_hit && was_hit) && self.store().remove(&resource, |_| true).entries > 0 {
+                    freed += u64::from(resource.weight());
                 }
             }
         }

@@ -74,7 +74,31 @@ impl Stated {
 
 fn hash(value: &DeValue<'_>) -> u64 {
     static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    SEED.hash_one(format!("{value:?}"))
+    let mut text = String::new();
+    write(value, &mut text);
+    SEED.hash_one(text)
+}
+
+/// A value without the places in the file that its parts stand at.
+fn write(value: &DeValue<'_>, out: &mut String) {
+    match value {
+        DeValue::Array(array) => {
+            array.iter().for_each(|value| {
+                write(value.get_ref(), out);
+                out.push(',');
+            });
+        }
+        DeValue::Table(table) => {
+            for (key, value) in table {
+                out.push_str(key.get_ref());
+                out.push('=');
+                write(value.get_ref(), out);
+                out.push(';');
+            }
+        }
+        // The kind, and the text in the quotes of Rust.
+        value => out.push_str(&format!("{value:?}")),
+    }
 }
 
 impl Changes {
@@ -154,6 +178,7 @@ mod tests {
             ("[proxy]\nidle_timeout = \"5s\"", "", "proxy.idle_timeout", ""),
             ("[proxy]\nthreads = 1", "[proxy]\nthreads = 2\nidle_timeout = \"5s\"", "proxy.idle_timeout", "proxy.threads"),
             ("[ledger]\nkeep = \"1d\"", "[ledger]\nkeep = \"2d\"", "", "ledger.keep"),
+            ("[[routes]]\nhints = [\"dpr\"]", "\n\n[[routes]]\nhints = [ \"dpr\" ]", "", ""),
             ("[[routes]]\ngrace = \"1s\"", "[[routes]]\ngrace = \"2s\"", "routes[1].grace", ""),
             ("", "[[keys]]\nname = \"op\"\nkey = \"0123456789\"\nscopes = [\"operator\"]",
              "keys[op].key keys[op].name keys[op].scopes", ""),

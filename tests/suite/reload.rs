@@ -84,7 +84,7 @@ fn a_bad_config_changes_nothing_and_says_what_is_wrong() {
     server.freshet.get("/a.png");
     #[rustfmt::skip]
     let table = [
-        ("[[accounts", "line 1"),
+        ("[[accounts", "unclosed array table"),
         ("[proxy]\nidle_timeout = \"none\"\n", "proxy.idle_timeout = \"none\": must be a time"),
         ("[proxy]\nnonsense = 1\n", "unknown key"),
         ("", "at least one account is needed"),
