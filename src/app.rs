@@ -419,17 +419,17 @@ fn start_demo_origin(config: &Config, clock: Clock) -> Result<Option<DemoRunning
 }
 
 /// The accounts' servers, in the config's order.
-fn servers(config: &Config, demo: Option<SocketAddr>) -> Vec<OriginServer> {
-    let server = |account: &Account| match &account.origin {
-        Origin::Server(server) => server.clone(),
-        Origin::Demo => server_at(demo.expect("started where an account uses it")),
+fn servers(config: &Config, demo: Option<SocketAddr>) -> Vec<Vec<OriginServer>> {
+    let servers = |account: &Account| match &account.origin {
+        Origin::Servers(servers) => servers.clone(),
+        Origin::Demo => vec![server_at(demo.expect("started where an account uses it"))],
     };
-    config.accounts.iter().map(server).collect()
+    config.accounts.iter().map(servers).collect()
 }
 
 fn server_at(address: SocketAddr) -> OriginServer {
     OriginServer {
-        tls: false,
+        tls: None,
         host: address.ip().to_string(),
         port: address.port(),
         base: String::new(),
@@ -438,9 +438,14 @@ fn server_at(address: SocketAddr) -> OriginServer {
     }
 }
 
+/// TLS to the origins that have no roots of their own, if there are any.
 fn tls(config: &Config) -> Result<Option<TlsConnector>, StartError> {
-    let speaks_tls = |origin: &Origin| matches!(origin, Origin::Server(server) if server.tls);
-    if !config.accounts.iter().any(|account| speaks_tls(&account.origin)) {
+    let asks_the_system = |server: &OriginServer| server.tls.as_ref().is_some_and(|tls| tls.roots.is_none());
+    let needs_roots = |origin: &Origin| match origin {
+        Origin::Servers(servers) => servers.iter().any(asks_the_system),
+        Origin::Demo => false,
+    };
+    if !config.accounts.iter().any(|account| needs_roots(&account.origin)) {
         return Ok(None);
     }
     let mut roots = RootCertStore::empty();

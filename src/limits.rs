@@ -41,6 +41,20 @@ pub const MEMORY_TICK: Duration = Duration::from_millis(250);
 /// Connections that wait to be accepted by one listener.
 pub const ACCEPT_BACKLOG: i32 = 1024;
 
+/// Origins of one account.
+pub const ORIGINS_MAX: usize = 16;
+/// Bytes of a file with certificates that are trusted.
+pub const ROOTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Addresses of one name that are tried for one connection.
+pub const ADDRESSES_MAX: usize = 16;
+/// How long an address may take to connect before the next one is tried beside it (RFC 8305 §5).
+pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
+/// Names that are looked up at once: each takes a thread, for as long as the system's resolver takes.
+pub const LOOKUPS_MAX: usize = 32;
+/// How long the system's resolver may take before the addresses that it told last are used.
+pub const LOOKUP_PATIENCE: Duration = Duration::from_millis(300);
+/// How long addresses are used that the system's resolver does not tell again.
+pub const ADDRESSES_KEPT: Duration = Duration::from_secs(10 * 60);
 /// Longest response head that an origin may send, in bytes.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Most fields in a response head.

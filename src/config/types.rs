@@ -5,12 +5,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 
 use super::authority::Authority;
 use super::changes::Stated;
@@ -109,6 +111,8 @@ pub struct Fetch {
     pub keep_alive: Duration,
     /// How long a request waits for a place among those connections before it is refused with 503.
     pub queue_timeout: Duration,
+    /// How long an origin that failed is left out, where an account has several.
+    pub broken_time: Duration,
 }
 
 /// `[ledger]`
@@ -205,19 +209,20 @@ impl fmt::Display for UrlEndpoint {
 }
 
 /// Where an account's images come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The embedded one.
     Demo,
-    /// An HTTP server.
-    Server(OriginServer),
+    /// HTTP servers that have the same images, in the order in which they are asked; 1 to `ORIGINS_MAX`, no two at
+    /// one URL.
+    Servers(Vec<OriginServer>),
 }
 
 /// An origin over HTTP or HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginServer {
-    /// Whether TLS is spoken to it.
-    pub tls: bool,
+    /// How TLS is spoken to it; nothing where it is not.
+    pub tls: Option<OriginTls>,
     /// Name or address to connect to, without a port; an IPv6 address without brackets.
     pub host: String,
     /// Port to connect to.
@@ -228,6 +233,30 @@ pub struct OriginServer {
     pub host_field: HeaderValue,
     /// Fields that every request to it carries.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What an origin's certificate must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginTls {
+    /// The name that it is for; also sent to the server (SNI, RFC 6066 §3) where it is no address.
+    pub name: ServerName<'static>,
+    /// Who may have issued it; nothing: whom the system trusts.
+    pub roots: Option<Arc<Roots>>,
+}
+
+/// Certificates that are trusted to issue others, of one file; at least one, and each can be used.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Roots {
+    /// Where they were read from.
+    pub path: PathBuf,
+    /// They.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Roots({} of {})", self.certificates.len(), self.path.display())
+    }
 }
 
 /// A private key, kept as its SHA-256 alone.

@@ -13,6 +13,8 @@ mod corpus;
 mod dashboard;
 mod described;
 mod durability;
+mod exhaustion;
+mod failover;
 mod fat_get;
 mod gate;
 mod handing_over;
