@@ -8,7 +8,7 @@ mod command;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Chosen by measurement: an entry takes less with it (`docs/performance.md`).
 #[global_allocator]
@@ -45,6 +45,10 @@ enum Command {
     Audit(command::audit::Audit),
     /// Serve the embedded pictures alone, as an image origin that transforms
     DemoOrigin(command::demo_origin::DemoOrigin),
+    /// Print the manual's page of Freshet, or of one of its commands
+    Man(command::man::Man),
+    /// Print what a shell needs to complete Freshet's words
+    Completions(command::completions::Completions),
 }
 
 fn main() -> ExitCode {
@@ -59,5 +63,7 @@ fn main() -> ExitCode {
         Command::Top(top) => command::top::run(config, &top),
         Command::Audit(audit) => command::audit::run(config, &audit),
         Command::DemoOrigin(origin) => command::demo_origin::run(&origin),
+        Command::Man(man) => command::man::run(CommandLine::command(), &man),
+        Command::Completions(completions) => command::completions::run(CommandLine::command(), &completions),
     }
 }
