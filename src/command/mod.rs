@@ -11,6 +11,7 @@ pub mod man;
 mod names;
 mod output;
 pub mod purge;
+pub mod reload;
 pub mod serve;
 pub mod status;
 pub mod top;
