@@ -187,7 +187,7 @@ impl Client {
         let (listener, client) = Client::before().await;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
-            listener::serve(listener, proxy, stopped).await;
+            listener::serve(listener, listener::Entrance::Clear, proxy, stopped).await;
             drop(stop);
         });
         client.connect().await

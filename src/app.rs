@@ -9,7 +9,7 @@ mod loopback;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,17 +28,21 @@ use crate::clock::Clock;
 use crate::config::{Config, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
 use crate::key::Endpoints;
-use crate::limits::HISTORY_TICK;
-use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
+use crate::limits::{CERTIFICATES_LOOK, HISTORY_TICK};
+use crate::proxy::listener::{self, Entrance};
+use crate::proxy::{Proxy, PurgeCall, PurgeDoor};
 use crate::purge::{LedgerError, Purger};
 use crate::telemetry::history::Gauges;
 use crate::telemetry::{Metrics, Telemetry};
+use crate::tls::{self, Store};
 use loopback::Loopback;
 
 /// A running server.
 pub struct App {
     /// Where images are served.
     pub proxy: SocketAddr,
+    /// Where they are served over TLS, if they are.
+    pub tls: Option<SocketAddr>,
     /// Where the purge API is.
     pub admin: SocketAddr,
     /// Where the embedded origin is, if an account uses it.
@@ -88,6 +92,13 @@ pub enum StartError {
     DemoOrigin(demo_origin::Error),
     /// An origin speaks TLS, and the system has no root certificates.
     NoRootCertificates,
+    /// What TLS towards clients needs is not to be had.
+    Tls {
+        /// The config's key.
+        key: &'static str,
+        /// What is wrong.
+        source: tls::StoreError,
+    },
     /// A thread, or the randomness that it needs, is not to be had.
     System(io::Error),
 }
@@ -112,6 +123,7 @@ impl fmt::Display for StartError {
             StartError::NoRootCertificates => f.write_str(
                 "an origin is https, and the system has no root certificates; install ca-certificates",
             ),
+            StartError::Tls { key, source } => write!(f, "{key}: {source}"),
             StartError::System(error) => write!(f, "the system refuses: {error}"),
         }
     }
@@ -121,7 +133,7 @@ impl std::error::Error for StartError {}
 
 impl App {
     /// Starts a server. All ports are bound, and answer, when this returns.
-    pub fn start(config: Config, clock: Clock) -> Result<App, StartError> {
+    pub fn start(mut config: Config, clock: Clock) -> Result<App, StartError> {
         let listen = |key, address, source| StartError::Listen { key, address, source };
         let threads = config.proxy.threads;
         let proxies = listener::bind(config.proxy.listen, threads)
@@ -130,7 +142,15 @@ impl App {
             .map_err(|source| listen("admin.listen", config.admin.listen, source))?;
         let proxy_address = proxies[0].local_addr().map_err(StartError::System)?;
         let admin_address = admins.local_addr().map_err(StartError::System)?;
-        let tls = tls(&config)?;
+        let secure = Secure::open(&mut config)?;
+        let tls_address = secure.as_ref().map(|secure| secure.address);
+        let warmed_at = secure.as_ref().map_or(proxy_address, |secure| secure.private_address);
+        let admin_tls = match &config.admin.tls {
+            Some(pair) => Some(store("admin.tls", std::slice::from_ref(pair))?),
+            None => None,
+        };
+        let stores = secure.iter().map(|secure| secure.store.clone()).chain(admin_tls.clone()).collect();
+        let connector = connector(&config)?;
         let instance = random_name().map_err(StartError::System)?;
 
         let cache = Cache::new(config.cache.max_bytes, clock.clone());
@@ -150,7 +170,7 @@ impl App {
             endpoints.clone(),
             cache.clone(),
             origins.collect(),
-            tls,
+            connector,
             metrics.clone(),
             &instance,
         );
@@ -170,22 +190,32 @@ impl App {
         // A thread's runtime drives what others need to the end: fills that they follow, connections to origins
         // that they have borrowed. So none ends before all have answered.
         let all_ended = Arc::new(tokio::sync::Barrier::new(threads));
+        let mut further = secure.map(Secure::by_thread).unwrap_or_default().into_iter();
         for socket in proxies {
             let (proxy, stopped, all_ended) = (proxy.clone(), stopped.clone(), all_ended.clone());
+            let further = further.next().unwrap_or_default();
             let serve = |socket| async move {
-                listener::serve(socket, proxy, stopped).await;
+                let entrances = further.into_iter().filter_map(usable);
+                let listens = [(socket, Entrance::Clear)].into_iter().chain(entrances);
+                let mut listening = tokio::task::JoinSet::new();
+                for (socket, entrance) in listens {
+                    listening.spawn(listener::serve(socket, entrance, proxy.clone(), stopped.clone()));
+                }
+                while listening.join_next().await.is_some() {}
                 all_ended.wait().await;
             };
             planes.push(spawn_plane("proxy", socket, drain, stop.subscribe(), serve)?);
         }
-        let serve = |socket| admin::serve(socket, admin, turned(stopped));
+        let serve = |socket| admin::serve(socket, admin, admin_tls, turned(stopped));
         planes.push(spawn_plane("admin", admins, drain, stop.subscribe(), serve)?);
         planes.push(spawn_history(telemetry, purger.clone(), cache.clone(), stop.subscribe())?);
-        planes.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, endpoints), stop.subscribe())?);
+        planes.push(spawn_warmer(purger.clone(), Loopback::new(warmed_at, endpoints), stop.subscribe())?);
+        planes.push(spawn_certificates(stores, stop.subscribe())?);
         let origin = origin.map(|(_, stop, thread)| (stop, thread));
         let (proxy, admin) = (proxy_address, admin_address);
         Ok(App {
             proxy,
+            tls: tls_address,
             admin,
             demo_origin: demo_address,
             cache,
@@ -226,6 +256,56 @@ impl App {
         self.cache.close();
         join(self.sweeper);
         self.purger.close();
+    }
+}
+
+/// What TLS towards clients has: its listeners, one for each serving thread, and one of this process's own in clear. What
+/// is warmed comes by that one, which redirects nothing.
+struct Secure {
+    store: Arc<Store>,
+    listeners: Vec<std::net::TcpListener>,
+    address: SocketAddr,
+    private: std::net::TcpListener,
+    private_address: SocketAddr,
+}
+
+impl Secure {
+    /// Where the config wants it. From then on it names the port that was bound.
+    fn open(config: &mut Config) -> Result<Option<Secure>, StartError> {
+        let Some(tls) = &mut config.tls else { return Ok(None) };
+        let store = store("tls.certificates", &tls.certificates)?;
+        let key = "tls.listen";
+        let listeners = listener::bind(tls.listen, config.proxy.threads)
+            .map_err(|source| StartError::Listen { key, address: tls.listen, source })?;
+        let address = listeners[0].local_addr().map_err(StartError::System)?;
+        tls.listen = address;
+        let private = listener::bind_one((Ipv4Addr::LOCALHOST, 0).into()).map_err(StartError::System)?;
+        let private_address = private.local_addr().map_err(StartError::System)?;
+        Ok(Some(Secure { store, listeners, address, private, private_address }))
+    }
+
+    /// The listeners of each thread; the first one has the private one too.
+    fn by_thread(self) -> Vec<Vec<(std::net::TcpListener, Entrance)>> {
+        let (store, mut private) = (self.store, Some((self.private, Entrance::Private)));
+        let of_thread =
+            |listener| private.take().into_iter().chain([(listener, Entrance::Tls(store.clone()))]);
+        self.listeners.into_iter().map(of_thread).map(Iterator::collect).collect()
+    }
+}
+
+fn store(key: &'static str, pairs: &[tls::Pair]) -> Result<Arc<Store>, StartError> {
+    Store::open(pairs).map(Arc::new).map_err(|source| StartError::Tls { key, source })
+}
+
+fn usable(
+    (socket, entrance): (std::net::TcpListener, Entrance),
+) -> Option<(tokio::net::TcpListener, Entrance)> {
+    match tokio::net::TcpListener::from_std(socket) {
+        Ok(socket) => Some((socket, entrance)),
+        Err(error) => {
+            tracing::error!(%error, "a listener is not usable");
+            None
+        }
     }
 }
 
@@ -308,6 +388,37 @@ fn spawn_warmer(
     thread::Builder::new().name("warmer".into()).spawn(warm).map_err(StartError::System)
 }
 
+/// A thread that takes new certificates where their files have changed, until the stop.
+fn spawn_certificates(
+    stores: Vec<Arc<Store>>,
+    stopped: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = runtime().map_err(StartError::System)?;
+    let looks = async move {
+        loop {
+            for store in &stores {
+                match store.look() {
+                    Ok(false) => {}
+                    Ok(true) => tracing::info!("new certificates are shown from now on"),
+                    Err(error) => {
+                        tracing::error!(%error, "new certificates are not taken; the old ones stay")
+                    }
+                }
+            }
+            tokio::time::sleep(CERTIFICATES_LOOK).await;
+        }
+    };
+    let run = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = looks => {}
+                () = turned(stopped) => {}
+            }
+        });
+    };
+    thread::Builder::new().name("certificates".into()).spawn(run).map_err(StartError::System)
+}
+
 async fn turned(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await; // A sender that is gone says the same.
 }
@@ -349,7 +460,7 @@ fn server_at(address: SocketAddr) -> OriginServer {
     }
 }
 
-fn tls(config: &Config) -> Result<Option<TlsConnector>, StartError> {
+fn connector(config: &Config) -> Result<Option<TlsConnector>, StartError> {
     let speaks_tls = |origin: &Origin| matches!(origin, Origin::Server(server) if server.tls);
     if !config.accounts.iter().any(|account| speaks_tls(&account.origin)) {
         return Ok(None);

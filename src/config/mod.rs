@@ -1,7 +1,7 @@
 //! TOML → typed config; every problem in the file reported at once.
 //!
 //! `types.rs` has the values that the rest of the process is given, `read.rs` makes them from the text,
-//! `route.rs` does so for `[[routes]]`, `keys.rs` for `[[keys]]`, `grant.rs` has what a key may do, `section.rs` reads one table, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
+//! `route.rs` does so for `[[routes]]`, `keys.rs` for `[[keys]]`, `tls.rs` for `[tls]`, `grant.rs` has what a key may do, `section.rs` reads one table, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
 
 mod authority;
 mod grant;
@@ -12,6 +12,7 @@ mod route;
 mod section;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod types;
 
 use std::path::{Path, PathBuf};
@@ -22,8 +23,8 @@ pub use problem::{ConfigError, Problem};
 pub use read::{DEFAULT_TEXT, Sources, parse};
 pub use types::{
     Account, Admin, Cache, Config, DemoOrigin, Fetch, Format, Hint, HttpMode, Ledger, Lifetimes, Log,
-    LogFormat, NamedKey, Origin, OriginServer, Parameter, PrivateKey, Proxy, Route, SetCookie, UrlEndpoint,
-    Urls,
+    LogFormat, NamedKey, Origin, OriginServer, Parameter, PrivateKey, Proxy, Redirect, Route, SetCookie, Tls,
+    UrlEndpoint, Urls,
 };
 
 /// The file that is looked for in the working directory where none is named.

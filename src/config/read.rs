@@ -62,6 +62,7 @@ pub(super) struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn config(&mut self, root: &mut Section<'a>) -> Config {
         let proxy = self.proxy(root);
+        let tls = self.tls(root);
         let admin = self.admin(root);
         let cache = self.cache(root);
         let fetch = self.fetch(root);
@@ -72,12 +73,20 @@ impl<'a> Reading<'a> {
             let rule = "must differ from proxy.listen: purges and images have a port each";
             self.problems.add(0, "admin.listen", &admin.listen.to_string(), rule);
         }
-        let reachable = !proxy.listen.ip().is_loopback() || !admin.listen.ip().is_loopback();
+        if let Some(tls) = &tls
+            && tls.listen.port() != 0
+            && [proxy.listen, admin.listen].contains(&tls.listen)
+        {
+            let rule = "must differ from proxy.listen and admin.listen: it speaks TLS alone";
+            self.problems.add(0, "tls.listen", &tls.listen.to_string(), rule);
+        }
+        let listens = [Some(proxy.listen), Some(admin.listen), tls.as_ref().map(|tls| tls.listen)];
+        let reachable = listens.iter().flatten().any(|listen| !listen.ip().is_loopback());
         let accounts = self.accounts(root, reachable);
         let keys = self.keys(root, &accounts, reachable);
         let routes = self.routes(root, &accounts);
         let warnings = std::mem::take(&mut self.warnings);
-        Config { proxy, admin, cache, fetch, ledger, log, demo_origin, accounts, keys, routes, warnings }
+        Config { proxy, tls, admin, cache, fetch, ledger, log, demo_origin, accounts, keys, routes, warnings }
     }
 
     fn proxy(&mut self, root: &mut Section<'a>) -> Proxy {
@@ -94,6 +103,8 @@ impl<'a> Reading<'a> {
             write_timeout: section.duration("write_timeout", "30s", "100ms"..="10m", problems),
             drain_timeout: section.duration("drain_timeout", "30s", "0s"..="1h", problems),
             purge_method: section.optional_boolean("purge_method", problems).unwrap_or(false),
+            http2: section.optional_boolean("http2", problems).unwrap_or(true),
+            http2_cleartext: section.optional_boolean("http2_cleartext", problems).unwrap_or(false),
         };
         section.finish(problems);
         proxy
@@ -112,8 +123,10 @@ impl<'a> Reading<'a> {
                 None => self.problems.of(value, &key, "must be a host name, as in \"purge.example.com\""),
             }
         }
+        let key = section.key("tls");
+        let tls = section.take("tls").and_then(|value| self.pair(value, &key));
         section.finish(&mut self.problems);
-        Admin { listen, hosts }
+        Admin { listen, hosts, tls }
     }
 
     fn cache(&mut self, root: &mut Section<'a>) -> Cache {
@@ -421,6 +434,11 @@ impl<'a> Reading<'a> {
                 None
             }
         }
+    }
+
+    /// Where relative paths begin.
+    pub(super) fn folder(&self) -> &'a Path {
+        self.sources.folder
     }
 
     pub(super) fn array<'v>(&mut self, value: Option<&'v Value<'v>>, key: &str) -> Vec<&'v Value<'v>> {

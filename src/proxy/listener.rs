@@ -1,18 +1,14 @@
-//! One listener of the data plane: accepts, guards and serves connections until it is told to stop.
+//! One listener of the data plane: accepts connections, and has them served until it is told to stop.
 //!
-//! Each serving thread has one, on the port that all of them share, so a connection stays on its core. The
-//! bound on connections is common to all.
+//! Each serving thread has one for each port that all of them share, so a connection stays on its core. The
+//! bound on connections is common to all. What is spoken on a connection is `protocol.rs`.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -20,9 +16,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Proxy;
-use super::connection::{Guarded, Phase, Times};
-use super::interim::Interim;
-use crate::limits::{ACCEPT_BACKLOG, REQUEST_HEAD_BYTES_MAX, SEND_BUFFER_BYTES};
+use super::protocol::{self, Visit};
+use crate::limits::{ACCEPT_BACKLOG, SEND_BUFFER_BYTES};
+use crate::tls::Store;
 
 /// Pause after an accept that failed for want of descriptors or memory, so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -55,8 +51,24 @@ fn bind_with(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListe
     Ok(socket.into())
 }
 
+/// How clients come in.
+#[derive(Clone)]
+pub enum Entrance {
+    /// In clear.
+    Clear,
+    /// In clear, from this process: nothing is redirected to TLS.
+    Private,
+    /// By TLS alone.
+    Tls(Arc<Store>),
+}
+
 /// Serves until `stop` turns true; then accepts no more, and returns when every running answer was given.
-pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    entrance: Entrance,
+    proxy: Arc<Proxy>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let mut failing = false;
     loop {
@@ -68,15 +80,21 @@ pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Re
         match accepted {
             Ok((socket, peer)) => {
                 failing = false;
-                match Place::take(&proxy.connections, proxy.config.connections_max) {
-                    Some(place) => {
-                        let connection = connection(socket, peer, proxy.clone(), stop.clone());
-                        connections.spawn(async move {
-                            connection.await;
-                            drop(place);
-                        });
+                let place = Place::take(&proxy.connections, proxy.config.connections_max);
+                let visit = |place| Visit::new(peer.ip(), proxy.clone(), stop.clone(), place);
+                match (&entrance, place) {
+                    (Entrance::Tls(store), Some(place)) => {
+                        connections.spawn(protocol::serve_tls(socket, store.clone(), visit(place)));
                     }
-                    None => refuse(socket).await,
+                    (Entrance::Clear, Some(place)) => {
+                        let redirect = proxy.redirect;
+                        connections.spawn(protocol::serve_clear(socket, redirect, visit(place)));
+                    }
+                    (Entrance::Private, Some(place)) => {
+                        connections.spawn(protocol::serve_clear(socket, None, visit(place)));
+                    }
+                    (Entrance::Tls(_), None) => {} // It could be told so after a handshake alone.
+                    (_, None) => refuse(socket).await,
                 }
             }
             Err(error) => {
@@ -91,44 +109,8 @@ pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Re
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(socket: TcpStream, peer: SocketAddr, proxy: Arc<Proxy>, mut stop: watch::Receiver<bool>) {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, %peer, "a connection ended before it began");
-        return;
-    }
-    let phase = Phase::new(proxy.metrics.clone());
-    let interim = Interim::default();
-    let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config), interim.clone());
-    let service = service_fn(|request| {
-        let begun = phase.busy();
-        let answer = proxy.answer(request, peer.ip(), &interim, begun.into_std());
-        let phase = phase.clone();
-        async move {
-            let reply = answer.await;
-            phase.answered(begun);
-            Ok::<_, Infallible>(reply.map(|body| body.ending(phase)))
-        }
-    });
-    let serving = http1::Builder::new()
-        .header_read_timeout(None) // `Guarded` has it.
-        .max_header_size(REQUEST_HEAD_BYTES_MAX)
-        .auto_date_header(true)
-        .serve_connection(TokioIo::new(guarded), service);
-    let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = &mut serving => ended,
-        () = stopped(&mut stop) => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "a client's connection ended early");
-    }
-}
-
 /// Waits until `stop` turns true, or its sender is gone.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await; // Either way no more is to be served.
 }
 
@@ -141,7 +123,7 @@ async fn refuse(mut socket: TcpStream) {
 }
 
 /// One of the connections that may be open at once.
-struct Place(Arc<AtomicUsize>);
+pub struct Place(Arc<AtomicUsize>);
 
 impl Place {
     fn take(open: &Arc<AtomicUsize>, most: usize) -> Option<Place> {

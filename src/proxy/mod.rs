@@ -1,6 +1,7 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
-//! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
+//! `listener.rs` accepts, `protocol.rs` says what is spoken (`http2.rs` and `preface.rs` are HTTP/2's part), `connection.rs`
+//! bounds a client's time, `gate.rs` admits, `redirect.rs` sends to TLS, `routes.rs` chooses the
 //! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs`, whose connections are those of
 //! `origin_connection.rs`, and `arrival.rs` streams and stores what comes; `refreshes.rs` keeps refreshes apart.
 //! HEAD goes by `head.rs`, PURGE by `purge_method.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
@@ -14,13 +15,18 @@ mod connection;
 mod fill;
 pub mod gate;
 mod head;
+mod http2;
 mod interim;
 pub mod listener;
 mod origin;
 mod origin_connection;
+mod pace;
 mod pass;
 mod pipeline;
+mod preface;
+mod protocol;
 mod purge_method;
+mod redirect;
 mod refreshes;
 mod reply;
 mod request_id;
@@ -58,6 +64,8 @@ pub struct Proxy {
     routes: Routes,
     metrics: Arc<Metrics>,
     connections: Arc<AtomicUsize>,
+    /// The port of TLS that what comes in clear is sent to.
+    redirect: Option<u16>,
     object_bytes_max: u64,
     /// How long a request waits for another's fetch before it makes its own.
     wait_for_others: Duration,
@@ -115,6 +123,7 @@ impl Proxy {
             routes: Routes::new(&config.routes),
             metrics,
             connections: Arc::new(AtomicUsize::new(0)),
+            redirect: config.tls.as_ref().and_then(redirect::port),
             object_bytes_max: config.cache.object_max_bytes,
             wait_for_others: config.fetch.first_byte_timeout,
             pseudonym: format!("freshet-{instance}"),
