@@ -17,6 +17,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use criterion::Criterion;
 use freshet::cache::{Cache, Lookup};
@@ -187,7 +188,8 @@ impl Client {
         let (listener, client) = Client::before().await;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
-            listener::serve(listener, listener::Entrance::Clear, proxy, stopped).await;
+            listener::serve(listener, listener::Entrance::Clear, Arc::new(ArcSwap::new(proxy)), stopped)
+                .await;
             drop(stop);
         });
         client.connect().await

@@ -43,6 +43,8 @@ enum Command {
     Top(command::top::Top),
     /// Walk what a running server has stored, and count what a purge should have removed: nothing
     Audit(command::audit::Audit),
+    /// Have a running server read its config again: whole, or not at all
+    Reload(command::reload::Reload),
     /// Serve the embedded pictures alone, as an image origin that transforms
     DemoOrigin(command::demo_origin::DemoOrigin),
 }
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => command::inspect::run(config, &inspect),
         Command::Top(top) => command::top::run(config, &top),
         Command::Audit(audit) => command::audit::run(config, &audit),
+        Command::Reload(reload) => command::reload::run(config, &reload),
         Command::DemoOrigin(origin) => command::demo_origin::run(&origin),
     }
 }

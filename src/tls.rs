@@ -8,4 +8,4 @@ mod identity;
 mod store;
 
 pub use identity::{Identity, IdentityError, Pair};
-pub use store::{Protocols, Store, StoreError};
+pub use store::{Protocols, Renewal, Store, StoreError};

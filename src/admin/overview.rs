@@ -140,7 +140,8 @@ pub(super) async fn overview(
     let principal = admin.principal(&req, connection)?;
     principal.require(Scope::Read)?;
     let minutes = Parameters::of(req.uri()).number("minutes", 1..=MINUTES_MAX, MINUTES)?;
-    let own = principal.own_account().map(|account| admin.endpoints.id_of(account));
+    let endpoints = admin.endpoints();
+    let own = principal.own_account().map(|account| endpoints.id_of(account));
     let (telemetry, cache) = (&admin.telemetry, admin.cache.figures());
     let latency = telemetry.metrics.latency.counts();
     let is_shown = |origin: &Arc<origins::Origin>| own.is_none_or(|own| own == &*origin.account);

@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 
 use super::openapi::{self, Description};
 use super::{
-    Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, keys, overview, purges, session,
-    site,
+    Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, keys, overview, purges, reload,
+    session, site,
 };
 
 /// Where the path of one request's status ends and its id begins.
@@ -48,6 +48,7 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(keys::list, keys::add))
         .routes(routes!(keys::remove))
         .routes(routes!(api::audit))
+        .routes(routes!(reload::reload))
         .routes(routes!(api::health))
         .routes(routes!(openapi::describe))
 }
@@ -77,7 +78,7 @@ async fn guard(
     req: Request,
     next: Next,
 ) -> Result<Response, AdminError> {
-    site::check(&req, &admin.hosts, connection.local)?;
+    site::check(&req, &admin.hosts.load(), connection.local)?;
     // Dropped in the middle, a purge is whole or has not begun (`purge/mod.rs`).
     tokio::time::timeout(admin.times.request, next.run(req)).await.map_err(|_| AdminError::Late)
 }

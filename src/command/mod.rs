@@ -9,6 +9,7 @@ pub mod inspect;
 mod names;
 mod output;
 pub mod purge;
+pub mod reload;
 pub mod serve;
 pub mod status;
 pub mod top;

@@ -1,9 +1,10 @@
 //! TOML → typed config; every problem in the file reported at once.
 //!
 //! `types.rs` has the values that the rest of the process is given, `read.rs` makes them from the text,
-//! `route.rs` does so for `[[routes]]`, `keys.rs` for `[[keys]]`, `tls.rs` for `[tls]`, `grant.rs` has what a key may do, `section.rs` reads one table, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
+//! `route.rs` does so for `[[routes]]`, `keys.rs` for `[[keys]]`, `tls.rs` for `[tls]`, `grant.rs` has what a key may do, `section.rs` reads one table, `changes.rs` compares two configs, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
 
 mod authority;
+mod changes;
 mod grant;
 mod keys;
 mod problem;
@@ -18,6 +19,7 @@ mod types;
 use std::path::{Path, PathBuf};
 
 pub use authority::{Authority, AuthorityError};
+pub use changes::{Changes, Stated};
 pub use grant::{Grant, GrantError, Scope, Scopes};
 pub use problem::{ConfigError, Problem};
 pub use read::{DEFAULT_TEXT, Sources, parse};

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::authority::Authority;
+use super::changes::Stated;
 use super::problem::{ConfigError, Problem};
 use super::section::{Problems, Section, Value};
 use super::types::*;
@@ -38,9 +39,10 @@ pub fn parse(text: &str, name: &str, sources: &Sources<'_>) -> Result<Config, Co
         }
         return Err(invalid(name, problems.list));
     }
+    let stated = Stated::of(root.get_ref());
     let mut root = Section::new(Some(root.get_ref()), "", 0);
     let mut reading = Reading { problems, sources, warnings: Vec::new() };
-    let config = reading.config(&mut root);
+    let config = Config { stated, ..reading.config(&mut root) };
     root.finish(&mut reading.problems);
     if reading.problems.list.is_empty() {
         return Ok(config);
@@ -73,6 +75,10 @@ impl<'a> Reading<'a> {
             let rule = "must differ from proxy.listen: purges and images have a port each";
             self.problems.add(0, "admin.listen", &admin.listen.to_string(), rule);
         }
+        if proxy.hand_over && ledger.path.is_none() {
+            let rule = "needs a ledger in a file: it is what one process hands to the next";
+            self.problems.add(0, "proxy.hand_over", "true", rule);
+        }
         if let Some(tls) = &tls
             && tls.listen.port() != 0
             && [proxy.listen, admin.listen].contains(&tls.listen)
@@ -86,7 +92,22 @@ impl<'a> Reading<'a> {
         let keys = self.keys(root, &accounts, reachable);
         let routes = self.routes(root, &accounts);
         let warnings = std::mem::take(&mut self.warnings);
-        Config { proxy, tls, admin, cache, fetch, ledger, log, demo_origin, accounts, keys, routes, warnings }
+        let stated = Stated::default();
+        Config {
+            proxy,
+            tls,
+            admin,
+            cache,
+            fetch,
+            ledger,
+            log,
+            demo_origin,
+            accounts,
+            keys,
+            routes,
+            warnings,
+            stated,
+        }
     }
 
     fn proxy(&mut self, root: &mut Section<'a>) -> Proxy {
@@ -101,7 +122,9 @@ impl<'a> Reading<'a> {
             idle_timeout: section.duration("idle_timeout", "60s", "100ms"..="1h", problems),
             body_timeout: section.duration("body_timeout", "10s", "100ms"..="10m", problems),
             write_timeout: section.duration("write_timeout", "30s", "100ms"..="10m", problems),
+            lame_duck: section.duration("lame_duck", "0s", "0s"..="10m", problems),
             drain_timeout: section.duration("drain_timeout", "30s", "0s"..="1h", problems),
+            hand_over: section.optional_boolean("hand_over", problems).unwrap_or(false),
             purge_method: section.optional_boolean("purge_method", problems).unwrap_or(false),
             http2: section.optional_boolean("http2", problems).unwrap_or(true),
             http2_cleartext: section.optional_boolean("http2_cleartext", problems).unwrap_or(false),
@@ -135,8 +158,12 @@ impl<'a> Reading<'a> {
         let max_bytes = section.bytes("max_bytes", 512 << 20, limits::CACHE_BYTES_MIN..=1 << 46, problems);
         let object_max_bytes =
             section.bytes("object_max_bytes", 32 << 20, 1024..=limits::OBJECT_BYTES_MAX, problems);
+        let has_limit = section.take("process_max_bytes").is_some();
+        let process_max_bytes =
+            section.bytes("process_max_bytes", 0, limits::PROCESS_BYTES_MIN..=1 << 46, problems);
+        let process_max_bytes = has_limit.then_some(process_max_bytes);
         section.finish(problems);
-        Cache { max_bytes, object_max_bytes: object_max_bytes.min(max_bytes) }
+        Cache { max_bytes, process_max_bytes, object_max_bytes: object_max_bytes.min(max_bytes) }
     }
 
     fn fetch(&mut self, root: &mut Section<'a>) -> Fetch {

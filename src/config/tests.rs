@@ -24,7 +24,7 @@ origin = { url = "https://[::1]:9443/base/", headers = { authorization = { env =
 
 #[test]
 fn built_in_text_says_the_defaults() {
-    let stated = read(DEFAULT_TEXT).unwrap();
+    let stated = Config { stated: Stated::default(), ..read(DEFAULT_TEXT).unwrap() };
     let bare = r#"
         [[accounts]]
         id = "demo"
@@ -37,7 +37,7 @@ fn built_in_text_says_the_defaults() {
         key = "operator_demo"
         scopes = ["operator"]
     "#;
-    let bare = read(bare).unwrap();
+    let bare = Config { stated: Stated::default(), ..read(bare).unwrap() };
     assert_eq!(format!("{stated:#?}").replace("Line", ""), format!("{bare:#?}").replace("Line", ""));
     assert_eq!(stated.proxy.threads, 3, "as many as cores");
     assert_eq!(stated.ledger.path.as_deref(), Some(Path::new("/etc/freshet/freshet.redb")));

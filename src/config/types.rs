@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::authority::Authority;
+use super::changes::Stated;
 use super::grant::Grant;
 use crate::tls::Pair;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What is allowed here and would be refused elsewhere, for the log.
     pub warnings: Vec<String>,
+    /// The keys that the text states.
+    pub stated: Stated,
 }
 
 /// `[proxy]`
@@ -62,8 +65,12 @@ pub struct Proxy {
     pub body_timeout: Duration,
     /// How long a client may take none of an answer.
     pub write_timeout: Duration,
-    /// How long running answers may take after a signal to stop.
+    /// How long a process that is told to stop goes on accepting, while it says that it is not ready.
+    pub lame_duck: Duration,
+    /// How long running answers may take after that.
     pub drain_timeout: Duration,
+    /// Whether a next process may listen beside this one, and this one beside an earlier one.
+    pub hand_over: bool,
     /// Whether the method PURGE purges here, with a key.
     pub purge_method: bool,
     /// Whether HTTP/2 is spoken over TLS, to clients that ask for it.
@@ -112,10 +119,12 @@ pub struct Cache {
     pub max_bytes: u64,
     /// Largest body that is stored, in bytes.
     pub object_max_bytes: u64,
+    /// Most memory that the whole process may have, in bytes; nothing: what the system lets it have.
+    pub process_max_bytes: Option<u64>,
 }
 
 /// `[fetch]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
     /// To connect, name look-up and TLS included.
     pub connect_timeout: Duration,
@@ -188,6 +197,18 @@ pub struct Account {
     pub demo_key: Option<String>,
 }
 
+impl Account {
+    /// Whether it is none of the config's any more: it has no URL then, and no key opens it.
+    pub fn is_absent(&self) -> bool {
+        self.url_endpoints.is_empty()
+    }
+
+    /// The same after it has left the config.
+    pub fn left(self) -> Account {
+        Account { private_keys: Vec::new(), url_endpoints: Vec::new(), demo_key: None, ..self }
+    }
+}
+
 /// How an account's URLs become keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urls {
@@ -224,7 +245,7 @@ pub enum Origin {
 }
 
 /// An origin over HTTP or HTTPS.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginServer {
     /// Whether TLS is spoken to it.
     pub tls: bool,

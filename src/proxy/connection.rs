@@ -48,6 +48,11 @@ impl Phase {
         Phase(Arc::new(Current { phase, since, start: Instant::now(), metrics }))
     }
 
+    /// Of the streams of a connection: their counts are the same, and what they do is no phase of the connection's.
+    pub fn of_streams(&self) -> Phase {
+        Phase::new(self.0.metrics.clone())
+    }
+
     /// A request's head is complete: now.
     pub fn busy(&self) -> Instant {
         self.0.phase.store(BUSY, Ordering::Relaxed);

@@ -287,7 +287,7 @@ impl Fill {
         match self.proxy.cache.commit(&self.lead, variant.clone()) {
             Commit::Stored => {
                 self.proxy.metrics.stored.increment();
-                self.proxy.refreshes.succeeded(self.lead.key());
+                self.proxy.lasting.refreshes.succeeded(self.lead.key());
             }
             Commit::Purged => self.proxy.metrics.not_stored_purged.increment(),
         }

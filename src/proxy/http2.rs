@@ -21,7 +21,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
-use super::connection::{Phase, Times};
 use super::interim::Interim;
 use super::listener::stopped;
 use super::protocol::{Ended, Visit};
@@ -32,15 +31,18 @@ use watched::Watched;
 
 /// Serves a connection whose preface has not been read.
 pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit) -> Ended {
-    let streams = Streams::new(Times::of(&visit.proxy.config), visit.phase.since());
+    let streams = Streams::new(visit.times, visit.phase.since());
     let goodbye = Arc::new(Notify::new());
     let watched = Watched::new(stream, streams, goodbye.clone());
     visit.phase.busy(); // For good: what is due, and when, is known above.
-    let (phase, interim) = (Phase::new(visit.proxy.metrics.clone()), Interim::default());
+    let (phase, interim) = (visit.phase.of_streams(), Interim::default());
     let service = service_fn(|mut request: Request<Incoming>| {
         let begun = phase.busy();
         as_http1(&mut request);
-        let answer = visit.answer(request, &interim, begun.into_std());
+        let (answer, is_last) = visit.answer(request, &interim, begun.into_std());
+        if is_last {
+            goodbye.notify_one();
+        }
         let phase = phase.clone();
         async move {
             let mut reply = answer.await;

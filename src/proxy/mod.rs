@@ -1,11 +1,12 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
 //! `listener.rs` accepts, `protocol.rs` says what is spoken (`http2.rs` and `preface.rs` are HTTP/2's part), `connection.rs`
-//! bounds a client's time, `gate.rs` admits, `redirect.rs` sends to TLS, `routes.rs` chooses the
+//! bounds a client's time by its `pace.rs`, `gate.rs` admits, `redirect.rs` sends to TLS, `routes.rs` chooses the
 //! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs`, whose connections are those of
 //! `origin_connection.rs`, and `arrival.rs` streams and stores what comes; `refreshes.rs` keeps refreshes apart.
 //! HEAD goes by `head.rs`, PURGE by `purge_method.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
-//! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in
+//! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests, `pressure.rs` says how short of
+//! memory the process is. Meets the control plane in
 //! `cache` alone.
 
 mod answer;
@@ -24,6 +25,7 @@ mod pace;
 mod pass;
 mod pipeline;
 mod preface;
+mod pressure;
 mod protocol;
 mod purge_method;
 mod redirect;
@@ -34,7 +36,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -43,7 +45,7 @@ use http::{HeaderMap, Method, Response};
 use tokio_rustls::TlsConnector;
 
 use crate::cache::{Cache, Failure};
-use crate::config::{Config, OriginServer};
+use crate::config::{Config, Fetch, OriginServer};
 use crate::key::{Endpoints, Key};
 use crate::telemetry::{Metrics, origins};
 use body::RequestBody;
@@ -52,9 +54,11 @@ use refreshes::Refreshes;
 use request_id::{RequestIds, RequestName};
 use routes::Routes;
 
+pub use pressure::Pressure;
 pub use purge_method::{PurgeCall, PurgeDoor};
 
-/// What every request of the data plane shares.
+/// The data plane by one config: what each of its requests shares. When the config is read again, another takes its place
+/// for the requests that come from then on; what is in `Lasting` is both's.
 pub struct Proxy {
     config: crate::config::Proxy,
     endpoints: Arc<Endpoints>,
@@ -63,30 +67,59 @@ pub struct Proxy {
     sites: Vec<Arc<Site>>,
     routes: Routes,
     metrics: Arc<Metrics>,
-    connections: Arc<AtomicUsize>,
     /// The port of TLS that what comes in clear is sent to.
     redirect: Option<u16>,
     object_bytes_max: u64,
     /// How long a request waits for another's fetch before it makes its own.
     wait_for_others: Duration,
+    lasting: Arc<Lasting>,
+}
+
+/// What is the process's, whatever its config.
+struct Lasting {
+    connections: Arc<AtomicUsize>,
     /// This process's name in Via; random, so that two of them in a row are not taken for a loop.
     pseudonym: String,
     request_ids: RequestIds,
     refreshes: Refreshes,
     /// Of `multipart/byteranges` so far: no two have one boundary.
     boundaries: AtomicU64,
-    /// Who answers the method PURGE; nobody where it is off.
+    /// Who answers the method PURGE.
     purge_door: OnceLock<Arc<dyn PurgeDoor>>,
+    /// Whether the process is about to end.
+    leaving: AtomicBool,
+    pressure: Arc<Pressure>,
 }
 
 /// An account, as the data plane sees it.
 pub struct Site {
     /// The account's id.
     pub id: String,
+    /// What its origin was made of.
+    server: OriginServer,
+    fetch: Fetch,
     origin: Arc<Origin>,
     /// What the origin has shown of itself.
     health: Arc<origins::Origin>,
     total_timeout: Duration,
+}
+
+impl Site {
+    fn new(id: &str, server: OriginServer, fetch: Fetch, tls: Option<&TlsConnector>) -> Site {
+        let tls = tls.cloned().filter(|_| server.tls);
+        let scheme = if server.tls { "https" } else { "http" };
+        let address = format!("{scheme}://{}:{}{}", server.host, server.port, server.base);
+        let origin = Origin::new(server.clone(), fetch.clone(), tls);
+        let total_timeout = fetch.total_timeout;
+        Site {
+            id: id.to_owned(),
+            server,
+            fetch,
+            origin,
+            health: origins::Origin::new(id, address),
+            total_timeout,
+        }
+    }
 }
 
 impl Proxy {
@@ -101,42 +134,92 @@ impl Proxy {
         metrics: Arc<Metrics>,
         instance: &str,
     ) -> Arc<Proxy> {
-        assert_eq!(config.accounts.len(), origins.len(), "every account has an origin");
-        let sites = config.accounts.iter().zip(origins).map(|(account, server)| {
-            let tls = tls.clone().filter(|_| server.tls);
-            let scheme = if server.tls { "https" } else { "http" };
-            let address = format!("{scheme}://{}:{}{}", server.host, server.port, server.base);
-            let health = metrics.origins.add(&account.id, address);
-            let origin = Origin::new(server, config.fetch.clone(), tls);
-            Arc::new(Site {
-                id: account.id.clone(),
-                origin,
-                health,
-                total_timeout: config.fetch.total_timeout,
-            })
-        });
-        Arc::new(Proxy {
-            config: config.proxy.clone(),
-            endpoints,
-            cache,
-            sites: sites.collect(),
-            routes: Routes::new(&config.routes),
-            metrics,
+        let lasting = Lasting {
             connections: Arc::new(AtomicUsize::new(0)),
-            redirect: config.tls.as_ref().and_then(redirect::port),
-            object_bytes_max: config.cache.object_max_bytes,
-            wait_for_others: config.fetch.first_byte_timeout,
             pseudonym: format!("freshet-{instance}"),
             request_ids: RequestIds::new(instance),
             refreshes: Refreshes::default(),
             boundaries: AtomicU64::new(0),
             purge_door: OnceLock::new(),
+            leaving: AtomicBool::new(false),
+            pressure: Arc::default(),
+        };
+        Proxy::made(config, endpoints, cache, metrics, Arc::new(lasting), origins, tls, &[])
+    }
+
+    /// The same data plane by another config. Accounts keep their places; origins that are what they were keep their
+    /// connections and their health.
+    pub fn by_config(
+        &self,
+        config: &Config,
+        endpoints: Arc<Endpoints>,
+        origins: Vec<OriginServer>,
+        tls: Option<TlsConnector>,
+    ) -> Arc<Proxy> {
+        let (cache, metrics, lasting) = (self.cache.clone(), self.metrics.clone(), self.lasting.clone());
+        Proxy::made(config, endpoints, cache, metrics, lasting, origins, tls, &self.sites)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "it is what `new` and `by_config` have in common")]
+    fn made(
+        config: &Config,
+        endpoints: Arc<Endpoints>,
+        cache: Arc<Cache>,
+        metrics: Arc<Metrics>,
+        lasting: Arc<Lasting>,
+        origins: Vec<OriginServer>,
+        tls: Option<TlsConnector>,
+        before: &[Arc<Site>],
+    ) -> Arc<Proxy> {
+        assert_eq!(config.accounts.len(), origins.len(), "every account has an origin");
+        let sites: Vec<_> = config
+            .accounts
+            .iter()
+            .zip(origins)
+            .enumerate()
+            .map(|(place, (account, server))| match before.get(place) {
+                Some(site) if site.server == server && site.fetch == config.fetch => site.clone(),
+                _ => Arc::new(Site::new(&account.id, server, config.fetch.clone(), tls.as_ref())),
+            })
+            .collect();
+        let present = config.accounts.iter().zip(&sites).filter(|(account, _)| !account.is_absent());
+        metrics.origins.replace(present.map(|(_, site)| site.health.clone()).collect());
+        Arc::new(Proxy {
+            config: config.proxy.clone(),
+            endpoints,
+            cache,
+            sites,
+            routes: Routes::new(&config.routes),
+            metrics,
+            redirect: config.tls.as_ref().and_then(redirect::port),
+            object_bytes_max: config.cache.object_max_bytes,
+            wait_for_others: config.fetch.first_byte_timeout,
+            lasting,
         })
     }
 
-    /// From now on the method PURGE is answered, by `door`. The first one stays.
+    /// From now on the method PURGE is answered where the config allows it, by `door`. The first one stays.
     pub fn open_purge_door(&self, door: Arc<dyn PurgeDoor>) {
-        self.purge_door.get_or_init(|| door);
+        self.lasting.purge_door.get_or_init(|| door);
+    }
+
+    /// From now on clients are asked to connect anew for their next request: the process is about to end.
+    pub fn leave(&self) {
+        self.lasting.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    fn is_leaving(&self) -> bool {
+        self.lasting.leaving.load(Ordering::Relaxed)
+    }
+
+    /// How short of memory the process is.
+    pub fn pressure(&self) -> &Arc<Pressure> {
+        &self.lasting.pressure
+    }
+
+    fn purge_door(&self) -> Option<&Arc<dyn PurgeDoor>> {
+        self.lasting.purge_door.get().filter(|_| self.config.purge_method)
     }
 
     /// What the origin is asked for a key: its canonical path and query, and these fields.
@@ -162,6 +245,9 @@ impl Proxy {
 
     /// Sends a request to an origin, and keeps count of how that went.
     async fn send(&self, site: &Site, ask: Ask, body: RequestBody) -> Result<Response<OriginBody>, Failure> {
+        if self.lasting.pressure.refuses() {
+            return Err(Failure::Overloaded);
+        }
         self.metrics.fetches.increment();
         site.health.asked();
         let sent = self.cache.now();
@@ -185,7 +271,7 @@ impl Proxy {
 
     /// RFC 9110 §7.6.3.
     fn add_via(&self, fields: &mut HeaderMap) {
-        let via = HeaderValue::from_str(&format!("1.1 {}", self.pseudonym));
+        let via = HeaderValue::from_str(&format!("1.1 {}", self.lasting.pseudonym));
         fields.append(header::VIA, via.expect("made of letters, digits and a hyphen"));
     }
 }

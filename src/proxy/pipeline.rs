@@ -155,7 +155,7 @@ impl Proxy {
         interim: &Interim,
         begun: Instant,
     ) -> Answering {
-        let request_id = self.request_ids.name(request.headers());
+        let request_id = self.lasting.request_ids.name(request.headers());
         // HTTP/1.0 knows no interim responses (RFC 9110 §15.2); over HTTP/2 none are sent.
         let takes_interim = request.version() == Version::HTTP_11;
         let course = match self.course(request, peer, request_id, self.cache.clock().at(begun)) {
@@ -201,7 +201,7 @@ impl Proxy {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return Course::Answered(reply::options(), Outcome::Pass);
         }
-        let located = match gate::admit(&request, &self.endpoints, &self.pseudonym) {
+        let located = match gate::admit(&request, &self.endpoints, &self.lasting.pseudonym) {
             Ok(located) => located,
             Err(refusal) => {
                 return Course::Answered(reply::refusal(&refusal, reply::ALLOWED), Outcome::Error);
@@ -230,7 +230,7 @@ impl Proxy {
                 self.look_up(asked, now)
             }
             _ if purge_method::is_purge(&request)
-                && let Some(door) = self.purge_door.get() =>
+                && let Some(door) = self.purge_door() =>
             {
                 match purge_method::read(request, located.account, peer) {
                     Ok(call) => Course::Purge(call, door.clone()),
@@ -306,7 +306,7 @@ impl Proxy {
 
     /// Renews a stale variant behind the answer that it gave, unless somebody does already, or did lately.
     fn refresh(self: &Arc<Proxy>, asked: &Asked) {
-        if self.refreshes.begin(&asked.key, self.cache.now())
+        if self.lasting.refreshes.begin(&asked.key, self.cache.now())
             && let Join::Lead(lead, _) = self.cache.join(&asked.key, asked.forwarded(), false)
         {
             let (handed_over, _) = oneshot::channel();

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Request;
+use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,9 +22,9 @@ use tokio::sync::watch;
 
 use super::connection::{Guarded, Phase, Times};
 use super::interim::{Interim, Interjecting};
-use super::listener::{Place, stopped};
+use super::listener::{Current, Place, stopped};
 use super::pipeline::Answering;
-use super::{Proxy, http2, preface};
+use super::{http2, preface};
 use crate::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::tls::{Protocols, Store};
 
@@ -34,42 +34,67 @@ pub type Ended = Result<(), Box<dyn Error + Send + Sync>>;
 /// A client's visit: who it is, what serves it, and until when.
 pub struct Visit {
     pub(super) peer: IpAddr,
-    pub(super) proxy: Arc<Proxy>,
+    /// Each request is answered by the config of its moment; the connection's own bounds are those of its beginning.
+    current: Current,
+    pub(super) times: Times,
+    http2: bool,
+    http2_cleartext: bool,
     pub(super) phase: Phase,
     pub(super) stop: watch::Receiver<bool>,
-    /// The port of TLS that it is sent to.
-    pub(super) redirect: Option<u16>,
+    /// Whether it is sent to TLS where the config says so.
+    is_redirected: bool,
     _place: Place,
 }
 
 impl Visit {
     /// Of a client that came just now, until `stop` turns true and its running answers were given. It keeps its place
     /// among the connections.
-    pub fn new(peer: IpAddr, proxy: Arc<Proxy>, stop: watch::Receiver<bool>, place: Place) -> Visit {
-        let phase = Phase::new(proxy.metrics.clone());
-        Visit { peer, proxy, phase, stop, redirect: None, _place: place }
+    pub fn new(peer: IpAddr, current: Current, stop: watch::Receiver<bool>, place: Place) -> Visit {
+        let proxy = current.load();
+        let (phase, times) = (Phase::new(proxy.metrics.clone()), Times::of(&proxy.config));
+        let (http2, http2_cleartext) = (proxy.config.http2, proxy.config.http2_cleartext);
+        drop(proxy);
+        Visit {
+            peer,
+            current,
+            times,
+            http2,
+            http2_cleartext,
+            phase,
+            stop,
+            is_redirected: false,
+            _place: place,
+        }
     }
 
-    /// The answer to a request whose head was complete at `begun`.
-    pub(super) fn answer(&self, request: Request<Incoming>, interim: &Interim, begun: Instant) -> Answering {
-        match self.redirect {
-            None => self.proxy.answer(request, self.peer, interim, begun),
-            Some(port) => Answering::AtOnce(Some(self.proxy.redirect(&request, port))),
-        }
+    /// The answer to a request whose head was complete at `begun`, and whether the client is to connect anew for its
+    /// next one.
+    pub(super) fn answer(
+        &self,
+        request: Request<Incoming>,
+        interim: &Interim,
+        begun: Instant,
+    ) -> (Answering, bool) {
+        let proxy = self.current.load();
+        let answering = match proxy.redirect.filter(|_| self.is_redirected) {
+            None => proxy.answer(request, self.peer, interim, begun),
+            Some(port) => Answering::AtOnce(Some(proxy.redirect(&request, port))),
+        };
+        (answering, proxy.is_leaving())
     }
 
     fn guard(&self, socket: TcpStream) -> io::Result<Guarded<TcpStream>> {
         socket.set_nodelay(true)?;
-        Ok(Guarded::new(socket, self.phase.clone(), Times::of(&self.proxy.config)))
+        Ok(Guarded::new(socket, self.phase.clone(), self.times))
     }
 }
 
-/// Serves a connection in clear; `redirect` is the port of TLS that its requests are sent to.
-pub async fn serve_clear(socket: TcpStream, redirect: Option<u16>, mut visit: Visit) {
-    visit.redirect = redirect;
+/// Serves a connection in clear; its requests are sent to TLS where `is_redirected` and the config say so.
+pub async fn serve_clear(socket: TcpStream, is_redirected: bool, mut visit: Visit) {
+    visit.is_redirected = is_redirected;
     let peer = visit.peer;
     let ended = match visit.guard(socket) {
-        Ok(guarded) if visit.proxy.config.http2_cleartext => Box::pin(by_preface(guarded, visit)).await,
+        Ok(guarded) if visit.http2_cleartext => Box::pin(by_preface(guarded, visit)).await,
         Ok(guarded) => http1(guarded, visit).await,
         Err(error) => Err(error.into()),
     };
@@ -89,7 +114,7 @@ fn log(peer: IpAddr, ended: Ended) {
 }
 
 async fn by_handshake(socket: TcpStream, store: &Store, mut visit: Visit) -> Ended {
-    let protocols = if visit.proxy.config.http2 { Protocols::Http2 } else { Protocols::Http1 };
+    let protocols = if visit.http2 { Protocols::Http2 } else { Protocols::Http1 };
     let guarded = visit.guard(socket)?;
     let stream = tokio::select! {
         stream = store.acceptor(protocols).accept(guarded) => stream?,
@@ -117,10 +142,13 @@ async fn http1(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit) -> End
     let interim = Interim::default();
     let service = service_fn(|request| {
         let begun = visit.phase.busy();
-        let answer = visit.answer(request, &interim, begun.into_std());
+        let (answer, is_last) = visit.answer(request, &interim, begun.into_std());
         let phase = visit.phase.clone();
         async move {
-            let reply = answer.await;
+            let mut reply = answer.await;
+            if is_last {
+                reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             phase.answered(begun);
             Ok::<_, Infallible>(reply.map(|body| body.ending(phase)))
         }

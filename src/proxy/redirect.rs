@@ -24,8 +24,8 @@ impl Proxy {
     /// Answers a request by a redirection, with the target as it came (RFC 9110 §15.4.9: 308, so that the method
     /// stays).
     pub(super) fn redirect<B>(&self, request: &Request<B>, port: u16) -> Reply {
-        let request_id = self.request_ids.name(request.headers());
-        let (reply, outcome) = match gate::admit(request, &self.endpoints, &self.pseudonym) {
+        let request_id = self.lasting.request_ids.name(request.headers());
+        let (reply, outcome) = match gate::admit(request, &self.endpoints, &self.lasting.pseudonym) {
             Err(refusal) => (reply::refusal(&refusal, reply::ALLOWED), Outcome::Error),
             Ok(_) => match location(request, port) {
                 Some(location) => (to(location), Outcome::Pass),

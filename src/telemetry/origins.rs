@@ -12,11 +12,9 @@ use parking_lot::Mutex;
 pub struct Origins(Mutex<Vec<Arc<Origin>>>);
 
 impl Origins {
-    /// Adds an account's.
-    pub fn add(&self, account: &str, address: String) -> Arc<Origin> {
-        let origin = Arc::new(Origin { account: account.into(), address, health: Mutex::default() });
-        self.0.lock().push(origin.clone());
-        origin
+    /// Has these, and no others.
+    pub fn replace(&self, origins: Vec<Arc<Origin>>) {
+        *self.0.lock() = origins;
     }
 
     /// All of them.
@@ -80,6 +78,11 @@ impl Health {
 }
 
 impl Origin {
+    /// An account's, of which nothing is known.
+    pub fn new(account: &str, address: String) -> Arc<Origin> {
+        Arc::new(Origin { account: account.into(), address, health: Mutex::default() })
+    }
+
     /// What it has shown so far.
     pub fn health(&self) -> Health {
         *self.health.lock()
@@ -113,7 +116,8 @@ mod tests {
     #[test]
     fn origin_is_as_its_last_fetch_was() {
         let origins = Origins::default();
-        let origin = origins.add("demo", "http://o.test:80".into());
+        let origin = Origin::new("demo", "http://o.test:80".into());
+        origins.replace(vec![origin.clone()]);
         assert_eq!(origins.all()[0].health().state(), State::Unknown);
         origin.asked();
         origin.failed(SystemTime::UNIX_EPOCH, "connect");

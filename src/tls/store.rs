@@ -62,6 +62,24 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// What a store can go over to.
+pub struct Renewal {
+    identities: Identities,
+    watched: Watched,
+}
+
+impl Renewal {
+    /// Reads the files of these pairs, at least one, which need not be those from before.
+    pub fn read(pairs: &[Pair]) -> Result<Renewal, IdentityError> {
+        let stamps = stamps(pairs); // Before the files: what changes meanwhile is seen later.
+        let identities = Identities::read(pairs)?;
+        Ok(Renewal {
+            identities,
+            watched: Watched { pairs: pairs.to_vec(), read: stamps.clone(), seen: stamps },
+        })
+    }
+}
+
 /// What handshakes read.
 struct Shown(ArcSwap<Identities>);
 
@@ -86,8 +104,7 @@ type Stamp = Option<(u64, u64, u64, i64, i64)>;
 impl Store {
     /// Reads the files of at least one pair; the first is shown where no name fits.
     pub fn open(pairs: &[Pair]) -> Result<Store, StoreError> {
-        let stamps = stamps(pairs);
-        let identities = Identities::read(pairs).map_err(StoreError::Identity)?;
+        let Renewal { identities, watched } = Renewal::read(pairs).map_err(StoreError::Identity)?;
         let shown = Arc::new(Shown(ArcSwap::from_pointee(identities)));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])
@@ -100,7 +117,6 @@ impl Store {
         let http1 = TlsAcceptor::from(Arc::new(config.clone()));
         config.alpn_protocols.insert(0, b"h2".to_vec());
         let http2 = TlsAcceptor::from(Arc::new(config));
-        let watched = Watched { pairs: pairs.to_vec(), read: stamps.clone(), seen: stamps };
         Ok(Store { shown, http1, http2, watched: Mutex::new(watched) })
     }
 
@@ -112,14 +128,12 @@ impl Store {
         }
     }
 
-    /// Reads the files of these pairs, at least one, which need not be those from before. An error changes nothing.
-    pub fn reload(&self, pairs: &[Pair]) -> Result<(), IdentityError> {
-        let mut watched = self.watched.lock();
-        let stamps = stamps(pairs);
-        let identities = Identities::read(pairs)?;
-        *watched = Watched { pairs: pairs.to_vec(), read: stamps.clone(), seen: stamps };
+    /// Goes over to what was read. It can't fail, so that more than this can change at once.
+    pub fn renew(&self, renewal: Renewal) {
+        let Renewal { identities, watched } = renewal;
+        let mut current = self.watched.lock();
+        *current = watched;
         self.shown.0.store(Arc::new(identities));
-        Ok(())
     }
 
     /// Looks whether files have changed, and reads all of them where some have, and no more since the last look: so
@@ -185,5 +199,84 @@ impl ResolvesServerCert for Shown {
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Shown")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Writes a certificate and its key, or one of them alone; gives the certificate.
+    fn write(
+        folder: &Path,
+        certificate: bool,
+        key: bool,
+        made: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    ) -> Vec<u8> {
+        // By a rename, as tools do that renew certificates: a new inode is noticed however fast they are.
+        let put = |name: &str, text: String| {
+            std::fs::write(folder.join("new"), text).unwrap();
+            std::fs::rename(folder.join("new"), folder.join(name)).unwrap();
+        };
+        if certificate {
+            put("cert.pem", made.cert.pem());
+        }
+        if key {
+            put("key.pem", made.signing_key.serialize_pem());
+        }
+        made.cert.der().to_vec()
+    }
+
+    fn shown(store: &Store) -> Vec<u8> {
+        store.identities()[0].chain()[0].to_vec()
+    }
+
+    #[test]
+    fn new_files_are_taken_when_they_are_all_there_and_wrong_ones_change_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = || rcgen::generate_simple_self_signed(["img.test".to_owned()]).unwrap();
+        let (first, second) = (make(), make());
+        let old = write(folder.path(), true, true, &first);
+        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let store = Store::open(&[Pair { certificate, key, ocsp: None }]).unwrap();
+        assert!(!store.look().unwrap(), "nothing has changed");
+
+        let new = write(folder.path(), true, false, &second);
+        assert!(!store.look().unwrap(), "it may be changing still");
+        let error = store.look().unwrap_err().to_string();
+        assert!(error.contains("key.pem is not that of the first certificate in the file"), "{error}");
+        assert!(!store.look().unwrap(), "it is told once");
+        assert!(shown(&store) == old);
+
+        write(folder.path(), false, true, &second);
+        assert!(!store.look().unwrap() && shown(&store) == old, "it may be changing still");
+        assert!(store.look().unwrap() && shown(&store) == new);
+
+        std::fs::remove_file(folder.path().join("cert.pem")).unwrap();
+        assert!(!store.look().unwrap() && store.look().is_err() && shown(&store) == new);
+        write(folder.path(), true, true, &first);
+        assert!(!store.look().unwrap() && store.look().unwrap() && shown(&store) == old);
+    }
+
+    #[test]
+    fn a_store_goes_over_to_other_files_or_stays_as_it_is() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let make = || rcgen::generate_simple_self_signed(["img.test".to_owned()]).unwrap();
+        let pair = |folder: &Path| Pair {
+            certificate: folder.join("cert.pem"),
+            key: folder.join("key.pem"),
+            ocsp: None,
+        };
+        let old = write(one.path(), true, true, &make());
+        let store = Store::open(&[pair(one.path())]).unwrap();
+        assert!(Renewal::read(&[pair(other.path())]).is_err(), "there are no files");
+        assert!(shown(&store) == old);
+        let new = write(other.path(), true, true, &make());
+        store.renew(Renewal::read(&[pair(other.path())]).unwrap());
+        assert!(shown(&store) == new);
+        write(one.path(), true, true, &make());
+        assert!(!store.look().unwrap() && !store.look().unwrap(), "the earlier files are nobody's");
     }
 }

@@ -19,7 +19,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("proxy",       &["limits", "clock", "tls", "config", "telemetry", "key", "target", "semantics", "cache"]),
     ("admin",       &["limits", "clock", "tls", "config", "telemetry", "key", "target", "purge", "cache"]),
     ("demo_origin", &["limits", "clock"]),
-    ("app",         &["limits", "clock", "tls", "config", "telemetry", "key", "cache", "purge", "proxy", "admin", "demo_origin"]),
+    ("app",         &["limits", "clock", "tls", "config", "telemetry", "key", "target", "cache", "purge", "proxy", "admin", "demo_origin"]),
     ("lib",         &[]),
 ];
 
