@@ -192,12 +192,11 @@ fn frames_that_no_request_is_made_of_reset_their_stream_and_leave_the_connection
     let mut raw = Raw::connect(freshet.app().proxy, &[]);
     let base = [(":method", "GET"), (":scheme", "http"), (":authority", HOST), (":path", "/a.png")];
     #[rustfmt::skip]
-    let table: [(&str, Vec<(&str, &str)>); 8] = [
+    let table: [(&str, Vec<(&str, &str)>); 7] = [
         ("Connection",         [&base[..], &[("connection", "close")]].concat()),
         ("Transfer-Encoding",  [&base[..], &[("transfer-encoding", "chunked")]].concat()),
         ("Upgrade",            [&base[..], &[("upgrade", "h2c")]].concat()),
         ("TE",                 [&base[..], &[("te", "gzip")]].concat()),
-        ("an upper-case name", [&base[..], &[("X-Y", "z")]].concat()),
         ("no path",            base[..3].to_vec()),
         ("no method",          base[1..].to_vec()),
         ("a body that is longer than it says", [&base[..], &[("content-length", "1")]].concat()),
@@ -205,11 +204,15 @@ fn frames_that_no_request_is_made_of_reset_their_stream_and_leave_the_connection
     for (number, (what, list)) in table.iter().enumerate() {
         let stream = 2 * u32::try_from(number).unwrap() + 1;
         raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &fields(list)));
-        let reset = raw.until(|frame| frame.stream == stream).expect("the connection lives");
+        let reset = raw.until(|frame| frame.stream == stream);
+        let reset = reset.unwrap_or_else(|| panic!("{what}: the connection has ended"));
         assert_eq!((reset.kind, &*reset.payload), (RST_STREAM, &[0, 0, 0, 1][..]), "{what}: PROTOCOL_ERROR");
     }
     raw.ask(101, "/a.png");
     assert_eq!(raw.body(101), b"body");
+    // A name that none can be is a fault of the compression's, which all streams share.
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 103, &fields(&[&base[..], &[("X-Y", "z")]].concat())));
+    assert!(raw.end(), "the connection ends by a GOAWAY");
     assert_eq!(origin.count(), 1);
 }
 

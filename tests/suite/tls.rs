@@ -250,3 +250,39 @@ fn the_admin_listener_speaks_tls_and_the_command_line_trusts_its_certificate() {
         assert!(clear.answer(false).is_none(), "nothing is said in clear");
     }
 }
+
+#[test]
+fn another_config_brings_other_certificates_or_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Made::new(folder.path(), "old", &["img.test"]);
+    let new = Made::new(folder.path(), "new", &["img.test"]);
+    let origin = Origin::new(|_| image("body"));
+    let text = |tls: &str| format!("{tls}\n{}", account(&format!("http://{}", origin.address)));
+    let freshet = Freshet::start(&text(&section(&[&old])));
+    let next = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let read = next.clone();
+    freshet.app().reload_by(move || crate::support::read(&read.lock().unwrap()));
+    let reload = |tls: String| {
+        text(&tls).clone_into(&mut next.lock().unwrap());
+        freshet.app().reload()
+    };
+    let mut open = connect(freshet.app().tls.unwrap(), "img.test", &client(false, &["http/1.1"]));
+    get(&mut open, "/a.png", "body");
+
+    let reloaded = reload(format!("{}redirect = true\n", section(&[&new]))).unwrap();
+    assert_eq!(reloaded.changed, ["tls.certificates", "tls.redirect"]);
+    assert!(shown(&freshet, "img.test") == new.der);
+    let location = format!("https://img.test:{}/a.png", freshet.app().tls.unwrap().port());
+    assert_eq!(freshet.get("/a.png").field("location"), Some(&*location));
+
+    fs::write(&old.key, "no key").unwrap();
+    assert!(reload(section(&[&old])).is_err());
+    assert!(shown(&freshet, "img.test") == new.der);
+    assert_eq!(freshet.get("/a.png").status, 308);
+
+    // Whether TLS is spoken at all is known from the start.
+    let reloaded = reload(String::new()).unwrap();
+    assert_eq!(reloaded.at_start, ["tls.certificates", "tls.listen", "tls.redirect"]);
+    assert!(shown(&freshet, "img.test") == new.der);
+    assert!(get(&mut open, "/a.png", "body").contains("Freshet; hit"), "the first connection lives");
+}

@@ -67,8 +67,8 @@ pub struct Streams {
     initial_window: i64,
     window: i64,
     pace: Pace,
-    /// Since when nothing is open.
-    idle_since: Instant,
+    /// When the last one was closed.
+    closed: Instant,
     /// Since when a head is on its way, of a request or of a frame; the preface first.
     head_since: Option<Instant>,
     /// Whether fields are on their way, which nothing may interrupt.
@@ -96,7 +96,7 @@ impl Streams {
             initial_window: WINDOW,
             window: WINDOW,
             pace: Pace::new(accepted),
-            idle_since: accepted,
+            closed: accepted,
             head_since: Some(accepted),
             in_fields: false,
             goodbye: None,
@@ -223,10 +223,10 @@ impl Streams {
 
     fn idle_end(&self, now: Instant) -> Result<Option<Instant>, Verdict> {
         match self.goodbye {
-            None if self.idle_since + self.times.idle <= now => Err(Verdict::SayGoodbye),
-            None => Ok(Some(self.idle_since + self.times.idle)),
+            None if self.closed + self.times.idle <= now => Err(Verdict::SayGoodbye),
+            None => Ok(Some(self.closed + self.times.idle)),
             Some(said) => {
-                let end = said.max(self.idle_since) + HTTP2_GOODBYE;
+                let end = said.max(self.closed) + HTTP2_GOODBYE;
                 if end <= now { Err(Verdict::End(Why::Idle)) } else { Ok(Some(end)) }
             }
         }
@@ -241,7 +241,9 @@ impl Streams {
             || self.open.values().map(|stream| stream.pace.as_ref().and_then(|pace| pace.deadline(write)));
         let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         if is_over(of_connection) || of_streams().all(is_over) {
-            return Err(Verdict::End(Why::SlowReader));
+            // The end of another answer may be on its way still, and would be lost with the connection.
+            let end = self.closed + write;
+            return if end <= now { Err(Verdict::End(Why::SlowReader)) } else { Ok(Some(end)) };
         }
         if self.goodbye.is_none() && of_streams().any(is_over) {
             return Err(Verdict::SayGoodbye);
@@ -256,8 +258,8 @@ impl Streams {
     }
 
     fn close(&mut self, stream: u32, now: Instant) {
-        if self.open.remove(&stream).is_some() && self.open.is_empty() {
-            self.idle_since = now;
+        if self.open.remove(&stream).is_some() {
+            self.closed = now;
         }
     }
 
@@ -420,11 +422,9 @@ mod tests {
         streams.says_goodbye(begun + 30 * SECOND);
         assert!(matches!(streams.verdict(begun + 30 * SECOND), Verdict::GoOn(_)));
         went(&mut streams, DATA, END_STREAM, 3, 10, begun + 31 * SECOND);
-        assert_eq!(
-            streams.verdict(begun + 31 * SECOND),
-            Verdict::End(Why::SlowReader),
-            "nothing else is left"
-        );
+        let end = begun + 61 * SECOND;
+        assert_eq!(streams.verdict(begun + 31 * SECOND), Verdict::GoOn(end), "nothing else is left");
+        assert_eq!(streams.verdict(end), Verdict::End(Why::SlowReader));
 
         // One byte at a time is too little in all.
         let mut streams = connected(start);

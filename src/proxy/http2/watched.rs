@@ -27,6 +27,8 @@ pub struct Watched<S> {
     outbound: Frames,
     streams: Streams,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether something has gone since somebody looked: it may be waited for sooner than the timer knows.
+    is_news: bool,
     /// Woken where the client is to be told goodbye.
     goodbye: Arc<Notify>,
 }
@@ -35,7 +37,7 @@ impl<S> Watched<S> {
     /// Watches a connection whose preface has not been read.
     pub fn new(socket: S, streams: Streams, goodbye: Arc<Notify>) -> Watched<S> {
         let (inbound, outbound) = (Frames::after(PREFACE), Frames::after(0));
-        Watched { socket, inbound, outbound, streams, timer: None, goodbye }
+        Watched { socket, inbound, outbound, streams, timer: None, is_news: false, goodbye }
     }
 
     fn came(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -57,10 +59,12 @@ impl<S> Watched<S> {
             self.outbound.pass(bytes, |event| self.streams.went(event, now));
         }
         self.streams.has_sent(taken);
+        self.is_news = true;
     }
 
     /// Does what is to be done now, and sees that it is woken when there will be something.
     fn look(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        self.is_news = false;
         loop {
             let now = Instant::now();
             let next = match self.streams.verdict(now) {
@@ -136,6 +140,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.socket).poll_flush(context);
+        if self.is_news {
+            self.look(context)?; // h2 reads no more of its own accord.
+        }
         self.looked(context, polled)
     }
 
