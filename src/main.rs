@@ -8,7 +8,7 @@ mod command;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Chosen by measurement: an entry takes less with it (`docs/performance.md`).
 #[global_allocator]
@@ -47,6 +47,10 @@ enum Command {
     Reload(command::reload::Reload),
     /// Serve the embedded pictures alone, as an image origin that transforms
     DemoOrigin(command::demo_origin::DemoOrigin),
+    /// Print the manual's page of Freshet, or of one of its commands
+    Man(command::man::Man),
+    /// Print what a shell needs to complete Freshet's words
+    Completions(command::completions::Completions),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +66,7 @@ fn main() -> ExitCode {
         Command::Audit(audit) => command::audit::run(config, &audit),
         Command::Reload(reload) => command::reload::run(config, &reload),
         Command::DemoOrigin(origin) => command::demo_origin::run(&origin),
+        Command::Man(man) => command::man::run(CommandLine::command(), &man),
+        Command::Completions(completions) => command::completions::run(CommandLine::command(), &completions),
     }
 }
