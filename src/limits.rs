@@ -62,7 +62,8 @@ pub const DESCRIPTORS_OF_PROCESS: u64 = 40;
 pub const DESCRIPTORS_OF_THREAD: u64 = 5;
 /// File descriptors kept from clients, for origins and the admin listener; at most half of what the process leaves.
 pub const DESCRIPTORS_RESERVED: u64 = 512;
-/// How long a listener that begins no more connections, for another process to begin them, accepts those that have begun.
+/// How long a listener that begins no more connections, for another process to begin them, accepts those that have begun;
+/// and how long, after a signal to stop, a connection may take for the head that is due on it.
 pub const LAST_HANDSHAKES_TIME: Duration = Duration::from_millis(250);
 /// How long a process that is to take over waits for the one before it to end.
 pub const HAND_OVER_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
