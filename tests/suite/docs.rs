@@ -198,6 +198,21 @@ fn commands_that_are_spoken_of_are_there() {
 }
 
 #[test]
+fn operations_name_what_a_reload_leaves_for_the_next_start() {
+    let changes = fs::read_to_string(root().join("src/config/changes.rs")).unwrap();
+    let list = changes.split("AT_START: &[&str] = &[").nth(1).unwrap().split(']').next().unwrap();
+    let operations = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let told = operations.split("**At the next start alone**").nth(1).unwrap().split("\n- ").next().unwrap();
+    let keys: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    assert!(keys.len() >= 8, "{keys:?}");
+    for key in &keys {
+        let is_told = told.contains(&format!("`{key}`")) || told.contains(&format!("`[{key}]`"));
+        assert!(is_told, "docs/operations.md does not name {key}");
+    }
+    assert_eq!(quoted(&told.replace('\n', " ")).count(), keys.len(), "it names others: {told}");
+}
+
+#[test]
 fn the_readers_of_documents_find_what_they_are_for() {
     let text =
         "a `b.c` [d](e.md#f) `g`\n```toml\n[h]\n```\n[i](j) and [k](l)\n```sh\n# m\n```\n## A `B`: c, d\n";
