@@ -1,12 +1,13 @@
 //! The composition root: config → cache → purge → proxy → admin; and the way down: drain and join.
 //!
-//! `sockets.rs` has the listeners, `running.rs` goes over to another config, `memory.rs` watches the process's memory,
+//! `sockets.rs` has the listeners, `certificates.rs` what they show, `running.rs` goes over to another config, `memory.rs` watches the process's memory,
 //! `loopback.rs` makes warming's fetches.
 //!
 //! Every long-lived thread is started here and joined here. The data plane has one thread a core, each with
 //! a runtime and a listener of its own; the control plane, the demo origin, the sweeper, the ledger and what warms
 //! have a thread each, so that neither plane starves the other.
 
+mod certificates;
 mod loopback;
 mod memory;
 mod running;
@@ -27,6 +28,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
@@ -37,10 +39,13 @@ use crate::config::{Account, Config, ConfigError, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
 use crate::key::Endpoints;
 use crate::limits::{HAND_OVER_PAUSE, HAND_OVER_TIME_MAX, HISTORY_TICK, MEMORY_TICK};
-use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
+use crate::proxy::listener::{self, Entrance};
+use crate::proxy::{Proxy, PurgeCall, PurgeDoor};
 use crate::purge::{LedgerError, Purger};
 use crate::telemetry::history::Gauges;
 use crate::telemetry::{Metrics, Telemetry, process};
+use crate::tls::StoreError;
+use certificates::Certificates;
 use loopback::Loopback;
 use running::Running;
 use sockets::Sockets;
@@ -52,6 +57,8 @@ pub use sockets::Inherited;
 pub struct App {
     /// Where images are served.
     pub proxy: SocketAddr,
+    /// Where they are served over TLS, if they are.
+    pub tls: Option<SocketAddr>,
     /// Where the purge API is.
     pub admin: SocketAddr,
     /// Where the embedded origin is, if an account uses it.
@@ -102,6 +109,13 @@ pub enum StartError {
     DemoOrigin(demo_origin::Error),
     /// An origin speaks TLS, and the system has no root certificates.
     NoRootCertificates,
+    /// What TLS towards clients needs is not to be had.
+    Tls {
+        /// The config's key.
+        key: &'static str,
+        /// What is wrong.
+        source: StoreError,
+    },
     /// A thread, or the randomness that it needs, is not to be had.
     System(io::Error),
 }
@@ -126,6 +140,7 @@ impl fmt::Display for StartError {
             StartError::NoRootCertificates => f.write_str(
                 "an origin is https, and the system has no root certificates; install ca-certificates",
             ),
+            StartError::Tls { key, source } => write!(f, "{key}: {source}"),
             StartError::System(error) => write!(f, "the system refuses: {error}"),
         }
     }
@@ -140,11 +155,19 @@ impl App {
     }
 
     /// The same with the listeners that were handed to this process.
-    pub fn start_on(config: Config, clock: Clock, inherited: Inherited) -> Result<App, StartError> {
+    pub fn start_on(mut config: Config, clock: Clock, inherited: Inherited) -> Result<App, StartError> {
         let threads = config.proxy.threads;
-        let Sockets { proxies, admin: admins } = Sockets::open(&config, inherited)?;
+        let certificates = Certificates::open(&config)?;
+        let Sockets { proxies, admin: admins, tls: secure } = Sockets::open(&config, inherited)?;
         let proxy_address = proxies[0].local_addr().map_err(StartError::System)?;
         let admin_address = admins.local_addr().map_err(StartError::System)?;
+        let mut warmed_at = proxy_address;
+        if let (Some(tls), Some(secure)) = (&mut config.tls, &secure) {
+            tls.listen = secure.listeners[0].local_addr().map_err(StartError::System)?; // Port 0 is a port now.
+            warmed_at = secure.private.local_addr().map_err(StartError::System)?;
+        }
+        let tls_address = config.tls.as_ref().map(|tls| tls.listen);
+        let admin_tls = certificates.admin.clone();
         let tls = tls(&config)?;
         let instance = random_name().map_err(StartError::System)?;
 
@@ -173,6 +196,7 @@ impl App {
             warmed: warmed.clone(),
             clock,
             load: OnceLock::new(),
+            certificates,
             state: Mutex::new(running::State { config, origin }),
             retiring: Mutex::default(),
         });
@@ -185,16 +209,23 @@ impl App {
         // A thread's runtime drives what others need to the end: fills that they follow, connections to origins
         // that they have borrowed. So none ends before all have answered.
         let all_ended = Arc::new(tokio::sync::Barrier::new(proxies.len()));
+        let mut entrances = running.entrances(secure).into_iter();
         for socket in proxies {
             let (current, stopped, all_ended) = (running.current.clone(), stopped.clone(), all_ended.clone());
+            let further = entrances.next().unwrap_or_default();
             let serve = |socket| async move {
-                listener::serve(socket, current, stopped).await;
+                let entrances = further.into_iter().filter_map(usable);
+                let mut listening = JoinSet::new();
+                for (socket, entrance) in std::iter::once((socket, Entrance::Clear)).chain(entrances) {
+                    listening.spawn(listener::serve(socket, entrance, current.clone(), stopped.clone()));
+                }
+                while listening.join_next().await.is_some() {}
                 all_ended.wait().await;
             };
             serving.push(spawn_plane("proxy", socket, running.clone(), stop.subscribe(), serve)?);
         }
-        serving.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, warmed), stopped)?);
-        let serve = |socket| admin::serve(socket, admin, turned(stopped_beside));
+        serving.push(spawn_warmer(purger.clone(), Loopback::new(warmed_at, warmed), stopped)?);
+        let serve = |socket| admin::serve(socket, admin, admin_tls, turned(stopped_beside));
         let watched = stop_beside.subscribe();
         let beside = vec![
             spawn_plane("admin", admins, running.clone(), stop_beside.subscribe(), serve)?,
@@ -202,6 +233,7 @@ impl App {
         ];
         Ok(App {
             proxy: proxy_address,
+            tls: tls_address,
             admin: admin_address,
             demo_origin: demo_address,
             running,
@@ -290,6 +322,18 @@ fn open_ledger(
     }
 }
 
+fn usable(
+    (socket, entrance): (std::net::TcpListener, Entrance),
+) -> Option<(tokio::net::TcpListener, Entrance)> {
+    match tokio::net::TcpListener::from_std(socket) {
+        Ok(socket) => Some((socket, entrance)),
+        Err(error) => {
+            tracing::error!(%error, "a listener is not usable");
+            None
+        }
+    }
+}
+
 fn join(thread: thread::JoinHandle<()>) {
     let name = thread.thread().name().unwrap_or_default().to_owned();
     if thread.join().is_err() {
@@ -339,6 +383,7 @@ fn spawn_watch(
             let gauges = Gauges { entries: figures.entries, bytes: figures.bytes, purges };
             telemetry.history.tick(running.cache.now(), &telemetry.metrics, gauges);
             running.retire();
+            running.certificates.look();
             let next = tokio::time::Instant::now() + HISTORY_TICK;
             while tokio::time::Instant::now() < next {
                 let most = running.state.lock().config.cache.process_max_bytes.or(most_allowed);
@@ -419,17 +464,17 @@ fn start_demo_origin(config: &Config, clock: Clock) -> Result<Option<DemoRunning
 }
 
 /// The accounts' servers, in the config's order.
-fn servers(config: &Config, demo: Option<SocketAddr>) -> Vec<OriginServer> {
-    let server = |account: &Account| match &account.origin {
-        Origin::Server(server) => server.clone(),
-        Origin::Demo => server_at(demo.expect("started where an account uses it")),
+fn servers(config: &Config, demo: Option<SocketAddr>) -> Vec<Vec<OriginServer>> {
+    let servers = |account: &Account| match &account.origin {
+        Origin::Servers(servers) => servers.clone(),
+        Origin::Demo => vec![server_at(demo.expect("started where an account uses it"))],
     };
-    config.accounts.iter().map(server).collect()
+    config.accounts.iter().map(servers).collect()
 }
 
 fn server_at(address: SocketAddr) -> OriginServer {
     OriginServer {
-        tls: false,
+        tls: None,
         host: address.ip().to_string(),
         port: address.port(),
         base: String::new(),
@@ -438,9 +483,14 @@ fn server_at(address: SocketAddr) -> OriginServer {
     }
 }
 
+/// TLS to the origins that have no roots of their own, if there are any.
 fn tls(config: &Config) -> Result<Option<TlsConnector>, StartError> {
-    let speaks_tls = |origin: &Origin| matches!(origin, Origin::Server(server) if server.tls);
-    if !config.accounts.iter().any(|account| speaks_tls(&account.origin)) {
+    let asks_the_system = |server: &OriginServer| server.tls.as_ref().is_some_and(|tls| tls.roots.is_none());
+    let needs_roots = |origin: &Origin| match origin {
+        Origin::Servers(servers) => servers.iter().any(asks_the_system),
+        Origin::Demo => false,
+    };
+    if !config.accounts.iter().any(|account| needs_roots(&account.origin)) {
         return Ok(None);
     }
     let mut roots = RootCertStore::empty();

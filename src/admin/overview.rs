@@ -100,10 +100,13 @@ pub(super) struct Series {
     purges: Vec<u64>,
 }
 
+/// One of an account's origins.
 #[derive(Serialize, ToSchema)]
 pub(super) struct OriginBody {
     account: String,
     address: String,
+    /// `unknown` (not asked yet), `ok`, `failing` (its last answer was an error, broke off, or did not come), or `out`: it
+    /// gave no answer, and the account's other origins are asked until it does.
     state: &'static str,
     fetches: u64,
     failures: u64,

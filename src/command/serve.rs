@@ -143,8 +143,12 @@ impl Signals {
 fn welcome(config: &Config, name: &str, app: &App) {
     say(format!("Freshet {}, by {name}", env!("CARGO_PKG_VERSION")));
     say(format!("  images       http://{}", app.proxy));
-    say(format!("  purge API    http://{}", app.admin));
-    say(format!("  dashboard    http://{}/", app.admin));
+    if let Some(tls) = app.tls {
+        say(format!("  images       https://{tls}"));
+    }
+    let admin = admin_url(config, app);
+    say(format!("  purge API    {admin}"));
+    say(format!("  dashboard    {admin}/"));
     if let Some(origin) = app.demo_origin {
         say(format!("  demo origin  http://{origin}"));
     }
@@ -153,13 +157,18 @@ fn welcome(config: &Config, name: &str, app: &App) {
     }
     let demo = config.accounts.iter().find_map(|account| Some((account, account.demo_key.as_deref()?)));
     if let Some((account, key)) = demo {
-        try_out(account, key, app);
+        try_out(account, key, &admin);
     }
 }
 
-fn try_out(account: &Account, key: &str, app: &App) {
+fn admin_url(config: &Config, app: &App) -> String {
+    let scheme = if config.admin.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", app.admin)
+}
+
+fn try_out(account: &Account, key: &str, admin: &str) {
     let image = format!("{}{PICTURE}", account.url_endpoints[0]);
-    let purge = format!("http://{}/v1/files/purge", app.admin);
+    let purge = format!("{admin}/v1/files/purge");
     say(format!("  private key  {key}"));
     say("\nTry, in another terminal: an image (twice: a miss, then a hit), and its purge.");
     say(format!("  curl -sS -o harbour.jpg -D - '{image}'"));

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use toml::de::{DeTable, DeValue};
 
-use super::types::{Account, Config, NamedKey, Origin};
+use super::types::{Account, Config, NamedKey};
 
 /// Keys that are read once, at the start.
 const AT_START: &[&str] = &[
@@ -17,6 +17,7 @@ const AT_START: &[&str] = &[
     "proxy.threads",
     "proxy.hand_over",
     "admin.listen",
+    "tls.listen",
     "cache.max_bytes",
     "ledger",
     "log.format",
@@ -107,7 +108,14 @@ impl Changes {
         let mut keys: Vec<String> = before.stated.differences(&after.stated).cloned().collect();
         for account in &after.accounts {
             if let Some(earlier) = before.accounts.iter().find(|earlier| earlier.id == account.id) {
-                keys.extend(resolved(earlier, account).map(|key| format!("accounts[{}].{key}", account.id)));
+                let full = |key| format!("accounts[{}].{key}", account.id);
+                // An account states one of the two.
+                let several = full("origins");
+                let has_several = after.stated.0.contains_key(&several);
+                keys.extend(resolved(earlier, account).map(|key| match key {
+                    "origin" if has_several => several.clone(),
+                    key => full(key),
+                }));
             }
         }
         for key in &after.keys {
@@ -118,8 +126,11 @@ impl Changes {
         }
         keys.sort_unstable();
         keys.dedup();
+        // Whether TLS is spoken at all is known from the start.
+        let tls = (before.tls.is_some() != after.tls.is_some()).then_some("tls");
+        let admin_tls = (before.admin.tls.is_some() != after.admin.tls.is_some()).then_some("admin.tls");
         let is_read_once = |key: &String| {
-            AT_START.iter().any(|once| {
+            AT_START.iter().copied().chain(tls).chain(admin_tls).any(|once| {
                 key.strip_prefix(once).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             })
         };
@@ -132,12 +143,7 @@ impl Changes {
 fn resolved(before: &Account, after: &Account) -> impl Iterator<Item = &'static str> {
     let same_keys = before.private_keys.len() == after.private_keys.len()
         && before.private_keys.iter().zip(&after.private_keys).all(|(before, after)| before.matches(after));
-    let same_origin = match (&before.origin, &after.origin) {
-        (Origin::Server(before), Origin::Server(after)) => before == after,
-        (Origin::Demo, Origin::Demo) => true,
-        _ => false,
-    };
-    [("private_keys", same_keys), ("origin", same_origin)]
+    [("private_keys", same_keys), ("origin", before.origin == after.origin)]
         .into_iter()
         .filter(|(_, same)| !same)
         .map(|(key, _)| key)
@@ -191,5 +197,31 @@ mod tests {
         let changes =
             Changes::between(&config(ACCOUNT, "0123456789abcdef"), &config(ACCOUNT, "fedcba9876543210"));
         assert_eq!(changes.live, ["accounts[a].private_keys"]);
+    }
+
+    #[test]
+    fn a_file_of_roots_that_changed_is_a_change_of_the_origins_that_name_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = || {
+            let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+            std::fs::write(folder.path().join("ca.pem"), made.cert.pem()).unwrap();
+        };
+        let read = |origin: &str| {
+            let text = ACCOUNT.replace("origin = \"http://127.0.0.1:9\"", origin);
+            let variable = |_: &str| Some("0123456789abcdef".to_owned());
+            parse(&text, "test.toml", &Sources { variable: &variable, folder: folder.path(), cores: 1 })
+                .unwrap()
+        };
+        let server = "{ url = \"https://o.test\", roots = \"ca.pem\" }";
+        for (origin, key) in [
+            (format!("origin = {server}"), "accounts[a].origin"),
+            (format!("origins = [{server}, \"http://p.test\"]"), "accounts[a].origins"),
+        ] {
+            write();
+            let before = read(&origin);
+            assert_eq!(Changes::between(&before, &read(&origin)), Changes::default());
+            write();
+            assert_eq!(Changes::between(&before, &read(&origin)).live, [key]);
+        }
     }
 }

@@ -5,22 +5,27 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 
 use super::authority::Authority;
 use super::changes::Stated;
 use super::grant::Grant;
+use crate::tls::Pair;
 
 /// A whole config.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The data plane's listener.
     pub proxy: Proxy,
+    /// The data plane's listener for TLS, where there is one.
+    pub tls: Option<Tls>,
     /// The control plane's listener.
     pub admin: Admin,
     /// What is stored.
@@ -70,6 +75,32 @@ pub struct Proxy {
     pub hand_over: bool,
     /// Whether the method PURGE purges here, with a key.
     pub purge_method: bool,
+    /// Whether HTTP/2 is spoken over TLS, to clients that ask for it.
+    pub http2: bool,
+    /// Whether it is spoken in clear, to clients that begin with it.
+    pub http2_cleartext: bool,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// At least one; the first is shown where no name fits.
+    pub certificates: Vec<Pair>,
+    /// Whether what comes in clear is sent here.
+    pub redirect: Redirect,
+}
+
+/// What is answered on `proxy.listen` where TLS is spoken beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirect {
+    /// The same as over TLS.
+    Off,
+    /// A redirection to `tls.listen`'s port.
+    ToListener,
+    /// A redirection to this port, by which clients know that listener.
+    ToPort(u16),
 }
 
 /// `[admin]`
@@ -79,6 +110,8 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Host names by which it may be called, beside loopback and the address it listens on.
     pub hosts: Vec<Authority>,
+    /// The certificate that it shows; without one it speaks no TLS.
+    pub tls: Option<Pair>,
 }
 
 /// `[cache]`
@@ -109,6 +142,8 @@ pub struct Fetch {
     pub keep_alive: Duration,
     /// How long a request waits for a place among those connections before it is refused with 503.
     pub queue_timeout: Duration,
+    /// How long an origin that failed is left out, where an account has several.
+    pub broken_time: Duration,
 }
 
 /// `[ledger]`
@@ -205,19 +240,20 @@ impl fmt::Display for UrlEndpoint {
 }
 
 /// Where an account's images come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The embedded one.
     Demo,
-    /// An HTTP server.
-    Server(OriginServer),
+    /// HTTP servers that have the same images, in the order in which they are asked; 1 to `ORIGINS_MAX`, no two at
+    /// one URL.
+    Servers(Vec<OriginServer>),
 }
 
 /// An origin over HTTP or HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginServer {
-    /// Whether TLS is spoken to it.
-    pub tls: bool,
+    /// How TLS is spoken to it; nothing where it is not.
+    pub tls: Option<OriginTls>,
     /// Name or address to connect to, without a port; an IPv6 address without brackets.
     pub host: String,
     /// Port to connect to.
@@ -228,6 +264,30 @@ pub struct OriginServer {
     pub host_field: HeaderValue,
     /// Fields that every request to it carries.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What an origin's certificate must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginTls {
+    /// The name that it is for; also sent to the server (SNI, RFC 6066 §3) where it is no address.
+    pub name: ServerName<'static>,
+    /// Who may have issued it; nothing: whom the system trusts.
+    pub roots: Option<Arc<Roots>>,
+}
+
+/// Certificates that are trusted to issue others, of one file; at least one, and each can be used.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Roots {
+    /// Where they were read from.
+    pub path: PathBuf,
+    /// They.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Roots({} of {})", self.certificates.len(), self.path.display())
+    }
 }
 
 /// A private key, kept as its SHA-256 alone.

@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::Proxy;
 use super::body::{ReplyBody, Segment};
-use super::origin::OriginBody;
+use super::origin_body::OriginBody;
 use super::pipeline::Asked;
 use super::reply::{self, Reply};
 use crate::cache::{Body, Head, Reader, Stamp, Variant};

@@ -1,31 +1,42 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
-//! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
-//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs`, whose connections are those of
-//! `origin_connection.rs`, and `arrival.rs` streams and stores what comes; `refreshes.rs` keeps refreshes apart.
+//! `listener.rs` accepts, `protocol.rs` says what is spoken (`http2.rs` and `preface.rs` are HTTP/2's part), `connection.rs`
+//! bounds a client's time by its `pace.rs`, `gate.rs` admits, `redirect.rs` sends to TLS, `routes.rs` chooses the
+//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `failover.rs`, and `arrival.rs` streams and stores what
+//! comes; `refreshes.rs` keeps refreshes apart. Of an account's origins `roster.rs` says whose turn it is; one is
+//! `origin.rs`, found by `resolver.rs` and `dial.rs`, asked over `origin_connection.rs`, and answers with `origin_body.rs`.
 //! HEAD goes by `head.rs`, PURGE by `purge_method.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
 //! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests, `pressure.rs` says how short of
-//! memory the process is. Meets the control plane in
-//! `cache` alone.
+//! memory the process is. Meets the control plane in `cache` alone.
 
 mod answer;
 mod arrival;
 mod body;
 mod connection;
+mod dial;
+mod failover;
 mod fill;
 pub mod gate;
 mod head;
+mod http2;
 mod interim;
 pub mod listener;
 mod origin;
+mod origin_body;
 mod origin_connection;
+mod pace;
 mod pass;
 mod pipeline;
+mod preface;
 mod pressure;
+mod protocol;
 mod purge_method;
+mod redirect;
 mod refreshes;
 mod reply;
 mod request_id;
+mod resolver;
+mod roster;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -37,15 +48,20 @@ use std::time::Duration;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::cache::{Cache, Failure};
-use crate::config::{Config, Fetch, OriginServer};
+use crate::clock::Clock;
+use crate::config::{Config, Fetch, OriginServer, Roots};
 use crate::key::{Endpoints, Key};
 use crate::telemetry::{Metrics, origins};
 use body::RequestBody;
-use origin::{Ask, Origin, OriginBody};
+use failover::Origins;
+use origin::{Ask, Origin};
+use origin_body::OriginBody;
 use refreshes::Refreshes;
 use request_id::{RequestIds, RequestName};
+use resolver::Resolver;
 use routes::Routes;
 
 pub use pressure::Pressure;
@@ -61,6 +77,8 @@ pub struct Proxy {
     sites: Vec<Arc<Site>>,
     routes: Routes,
     metrics: Arc<Metrics>,
+    /// The port of TLS that what comes in clear is sent to.
+    redirect: Option<u16>,
     object_bytes_max: u64,
     /// How long a request waits for another's fetch before it makes its own.
     wait_for_others: Duration,
@@ -81,47 +99,53 @@ struct Lasting {
     /// Whether the process is about to end.
     leaving: AtomicBool,
     pressure: Arc<Pressure>,
+    resolver: Arc<Resolver>,
 }
 
 /// An account, as the data plane sees it.
 pub struct Site {
     /// The account's id.
     pub id: String,
-    /// What its origin was made of.
-    server: OriginServer,
+    /// What its origins were made of.
+    servers: Vec<OriginServer>,
     fetch: Fetch,
-    origin: Arc<Origin>,
-    /// What the origin has shown of itself.
-    health: Arc<origins::Origin>,
+    origins: Origins,
     total_timeout: Duration,
 }
 
 impl Site {
-    fn new(id: &str, server: OriginServer, fetch: Fetch, tls: Option<&TlsConnector>) -> Site {
-        let tls = tls.cloned().filter(|_| server.tls);
-        let scheme = if server.tls { "https" } else { "http" };
-        let address = format!("{scheme}://{}:{}{}", server.host, server.port, server.base);
-        let origin = Origin::new(server.clone(), fetch.clone(), tls);
-        let total_timeout = fetch.total_timeout;
+    fn new(
+        id: &str,
+        servers: Vec<OriginServer>,
+        fetch: Fetch,
+        trust: &mut Trust,
+        resolver: &Arc<Resolver>,
+        clock: Clock,
+    ) -> Site {
+        let origin = |server: &OriginServer| {
+            let health = origins::Origin::new(id, server.url());
+            Origin::new(server.clone(), fetch.clone(), trust.of(server), resolver.clone(), health)
+        };
+        let origins = servers.iter().map(origin).collect();
         Site {
             id: id.to_owned(),
-            server,
+            origins: Origins::new(id.to_owned(), origins, fetch.clone(), clock),
+            total_timeout: fetch.total_timeout,
+            servers,
             fetch,
-            origin,
-            health: origins::Origin::new(id, address),
-            total_timeout,
         }
     }
 }
 
 impl Proxy {
-    /// The data plane of `config`. `origins` are the accounts' servers, in the config's order; `tls` is
-    /// needed where one of them speaks it. `instance` tells this process from others, in Via.
+    /// The data plane of `config`. `origins` are the accounts' servers, at least one each, in the config's order; `tls`
+    /// is needed where one of them speaks it and has no roots of its own. `instance` tells this process from others, in
+    /// Via.
     pub fn new(
         config: &Config,
         endpoints: Arc<Endpoints>,
         cache: Arc<Cache>,
-        origins: Vec<OriginServer>,
+        origins: Vec<Vec<OriginServer>>,
         tls: Option<TlsConnector>,
         metrics: Arc<Metrics>,
         instance: &str,
@@ -135,6 +159,7 @@ impl Proxy {
             purge_door: OnceLock::new(),
             leaving: AtomicBool::new(false),
             pressure: Arc::default(),
+            resolver: Resolver::system(),
         };
         Proxy::made(config, endpoints, cache, metrics, Arc::new(lasting), origins, tls, &[])
     }
@@ -145,7 +170,7 @@ impl Proxy {
         &self,
         config: &Config,
         endpoints: Arc<Endpoints>,
-        origins: Vec<OriginServer>,
+        origins: Vec<Vec<OriginServer>>,
         tls: Option<TlsConnector>,
     ) -> Arc<Proxy> {
         let (cache, metrics, lasting) = (self.cache.clone(), self.metrics.clone(), self.lasting.clone());
@@ -159,23 +184,34 @@ impl Proxy {
         cache: Arc<Cache>,
         metrics: Arc<Metrics>,
         lasting: Arc<Lasting>,
-        origins: Vec<OriginServer>,
+        origins: Vec<Vec<OriginServer>>,
         tls: Option<TlsConnector>,
         before: &[Arc<Site>],
     ) -> Arc<Proxy> {
-        assert_eq!(config.accounts.len(), origins.len(), "every account has an origin");
+        assert_eq!(config.accounts.len(), origins.len(), "every account has origins");
+        let mut trust = Trust { system: tls, own: Vec::new() };
         let sites: Vec<_> = config
             .accounts
             .iter()
             .zip(origins)
             .enumerate()
-            .map(|(place, (account, server))| match before.get(place) {
-                Some(site) if site.server == server && site.fetch == config.fetch => site.clone(),
-                _ => Arc::new(Site::new(&account.id, server, config.fetch.clone(), tls.as_ref())),
+            .map(|(place, (account, servers))| match before.get(place) {
+                Some(site) if site.servers == servers && site.fetch == config.fetch => site.clone(),
+                _ => {
+                    let (resolver, clock) = (&lasting.resolver, cache.clock().clone());
+                    Arc::new(Site::new(
+                        &account.id,
+                        servers,
+                        config.fetch.clone(),
+                        &mut trust,
+                        resolver,
+                        clock,
+                    ))
+                }
             })
             .collect();
         let present = config.accounts.iter().zip(&sites).filter(|(account, _)| !account.is_absent());
-        metrics.origins.replace(present.map(|(_, site)| site.health.clone()).collect());
+        metrics.origins.replace(present.flat_map(|(_, site)| site.origins.healths()).cloned().collect());
         Arc::new(Proxy {
             config: config.proxy.clone(),
             endpoints,
@@ -183,6 +219,7 @@ impl Proxy {
             sites,
             routes: Routes::new(&config.routes),
             metrics,
+            redirect: config.tls.as_ref().and_then(redirect::port),
             object_bytes_max: config.cache.object_max_bytes,
             wait_for_others: config.fetch.first_byte_timeout,
             lasting,
@@ -234,35 +271,41 @@ impl Proxy {
         exchanged
     }
 
-    /// Sends a request to an origin, and keeps count of how that went.
+    /// Sends a request to a site's origins, and keeps count.
     async fn send(&self, site: &Site, ask: Ask, body: RequestBody) -> Result<Response<OriginBody>, Failure> {
         if self.lasting.pressure.refuses() {
             return Err(Failure::Overloaded);
         }
         self.metrics.fetches.increment();
-        site.health.asked();
-        let sent = self.cache.now();
-        let exchanged = site.origin.exchange(ask, body).await;
-        match &exchanged {
-            Ok(response) => {
-                site.health.answered(self.cache.now().since(sent));
-                if response.status().is_server_error() {
-                    self.note_failure(site, Failure::ServerError);
-                }
-            }
-            Err(failure) => self.note_failure(site, *failure),
-        }
-        exchanged
-    }
-
-    /// Remembers that an origin failed.
-    fn note_failure(&self, site: &Site, failure: Failure) {
-        site.health.failed(self.cache.clock().wall(), failure.as_str());
+        site.origins.exchange(ask, body).await
     }
 
     /// RFC 9110 §7.6.3.
     fn add_via(&self, fields: &mut HeaderMap) {
         let via = HeaderValue::from_str(&format!("1.1 {}", self.lasting.pseudonym));
         fields.append(header::VIA, via.expect("made of letters, digits and a hyphen"));
+    }
+}
+
+/// Whom origins' certificates may be issued by.
+struct Trust {
+    system: Option<TlsConnector>,
+    /// One for each file of roots: origins that share a file share what was made of it.
+    own: Vec<(Arc<Roots>, TlsConnector)>,
+}
+
+impl Trust {
+    /// How TLS is spoken to a server; nothing where it is not.
+    fn of(&mut self, server: &OriginServer) -> Option<TlsConnector> {
+        let Some(roots) = &server.tls.as_ref()?.roots else { return self.system.clone() };
+        if let Some((_, known)) = self.own.iter().find(|(known, _)| Arc::ptr_eq(known, roots)) {
+            return Some(known.clone());
+        }
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.certificates.iter().cloned());
+        let client = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(client));
+        self.own.push((roots.clone(), connector.clone()));
+        Some(connector)
     }
 }

@@ -156,8 +156,8 @@ impl Proxy {
         begun: Instant,
     ) -> Answering {
         let request_id = self.lasting.request_ids.name(request.headers());
-        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
-        let takes_interim = request.version() >= Version::HTTP_11;
+        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2); over HTTP/2 none are sent.
+        let takes_interim = request.version() == Version::HTTP_11;
         let course = match self.course(request, peer, request_id, self.cache.clock().at(begun)) {
             Course::Answered(reply, outcome) => {
                 return Answering::AtOnce(Some(self.account(reply, outcome, &request_id)));
@@ -172,7 +172,7 @@ impl Proxy {
     }
 
     /// Counts an answer, and names its request.
-    fn account(&self, mut reply: Reply, outcome: Outcome, request_id: &RequestName) -> Reply {
+    pub(super) fn account(&self, mut reply: Reply, outcome: Outcome, request_id: &RequestName) -> Reply {
         if outcome != Outcome::Hit {
             reply::name(&mut reply, request_id); // A hit's is made with its other values.
         }
