@@ -127,6 +127,9 @@ fn keys_that_are_spoken_of_are_keys_of_the_config() {
     let file = |name: &str| ["rs", "js", "md", "css", "toml", "txt"].contains(&name);
     let (mut seen, mut unknown) = (0, Vec::new());
     for (path, text) in documents() {
+        if path.ends_with("docs/configuration.md") {
+            continue; // It is made of the keys, and its keys stand below their tables' names.
+        }
         let (_, outside) = fenced(&text, "");
         for text in outside.iter().flat_map(|line| quoted(line)) {
             // `proxy.listen`, and `routes.set_cookie = "strip"`.
