@@ -58,7 +58,8 @@ pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 1024;
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// File descriptors kept from clients, for origins, the admin listener and files; at most half of all.
 pub const DESCRIPTORS_RESERVED: u64 = 512;
-/// How long a listener that begins no more connections, for another process to begin them, accepts those that have begun.
+/// How long a listener that begins no more connections, for another process to begin them, accepts those that have begun;
+/// and how long, after a signal to stop, a connection may take for the head that is due on it.
 pub const LAST_HANDSHAKES_TIME: Duration = Duration::from_millis(250);
 /// How long a process that is to take over waits for the one before it to end.
 pub const HAND_OVER_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);

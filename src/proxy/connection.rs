@@ -89,6 +89,11 @@ impl Phase {
         self.0.phase.store(HEAD, Ordering::Relaxed);
     }
 
+    /// Whether a head is due, or is coming.
+    pub fn awaits_head(&self) -> bool {
+        self.is(HEAD)
+    }
+
     fn ms_at(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.0.start).as_millis()).unwrap_or(UNTIMED - 1)
     }

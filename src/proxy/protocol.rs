@@ -25,7 +25,7 @@ use super::interim::{Interim, Interjecting};
 use super::listener::{Current, Place, stopped};
 use super::pipeline::Answering;
 use super::{http2, preface};
-use crate::limits::REQUEST_HEAD_BYTES_MAX;
+use crate::limits::{LAST_HANDSHAKES_TIME, REQUEST_HEAD_BYTES_MAX};
 use crate::tls::{Protocols, Store};
 
 /// A connection ended otherwise than as its protocol says.
@@ -113,12 +113,18 @@ fn log(peer: IpAddr, ended: Ended) {
     }
 }
 
+/// The same as [`stopped`] and a moment more, for who has just come.
+async fn stopped_late(stop: &mut watch::Receiver<bool>) {
+    stopped(stop).await;
+    tokio::time::sleep(LAST_HANDSHAKES_TIME).await;
+}
+
 async fn by_handshake(socket: TcpStream, store: &Store, mut visit: Visit) -> Ended {
     let protocols = if visit.http2 { Protocols::Http2 } else { Protocols::Http1 };
     let guarded = visit.guard(socket)?;
     let stream = tokio::select! {
         stream = store.acceptor(protocols).accept(guarded) => stream?,
-        () = stopped(&mut visit.stop) => return Ok(()), // It has asked for nothing yet.
+        () = stopped_late(&mut visit.stop) => return Ok(()), // It has asked for nothing yet.
     };
     let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     match speaks_http2 {
@@ -130,7 +136,7 @@ async fn by_handshake(socket: TcpStream, store: &Store, mut visit: Visit) -> End
 async fn by_preface(guarded: Guarded<TcpStream>, mut visit: Visit) -> Ended {
     let (stream, speaks_http2) = tokio::select! {
         read = preface::read(guarded) => read?,
-        () = stopped(&mut visit.stop) => return Ok(()),
+        () = stopped_late(&mut visit.stop) => return Ok(()),
     };
     match speaks_http2 {
         true => http2::serve(stream, visit).await,
@@ -163,6 +169,13 @@ async fn http1(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit) -> End
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
         () = stopped(&mut stop) => {}
+    }
+    if visit.phase.awaits_head() {
+        // hyper would close it, and a request that is on its way would get no answer.
+        tokio::select! {
+            ended = &mut serving => return Ok(ended?),
+            () = tokio::time::sleep(LAST_HANDSHAKES_TIME) => {}
+        }
     }
     serving.as_mut().graceful_shutdown();
     Ok(serving.await?)
