@@ -56,7 +56,11 @@ pub const HTTP2_CONTROL_OF_RESET: u32 = 10;
 pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 1024;
 /// Bytes of an answer that the kernel may hold for one client.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// File descriptors kept from clients, for origins, the admin listener and files; at most half of all.
+/// File descriptors that the process has for itself, without its serving threads: its other threads' runtimes, files.
+pub const DESCRIPTORS_OF_PROCESS: u64 = 40;
+/// File descriptors of one serving thread: its listener and its runtime.
+pub const DESCRIPTORS_OF_THREAD: u64 = 5;
+/// File descriptors kept from clients, for origins and the admin listener; at most half of what the process leaves.
 pub const DESCRIPTORS_RESERVED: u64 = 512;
 /// How long a listener that begins no more connections, for another process to begin them, accepts those that have begun;
 /// and how long, after a signal to stop, a connection may take for the head that is due on it.

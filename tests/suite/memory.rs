@@ -9,7 +9,7 @@ use crate::support::{HOST, KEY, account, wait_until};
 #[test]
 fn over_its_memory_it_refuses_new_work_gives_up_what_is_stored_and_admin_answers() {
     let fields = [("content-type", "image/png"), ("cache-control", "max-age=600")];
-    let origin = Origin::new(move |_| vec![Step::Send(answer("200 OK", &fields, &"x".repeat(100_000)))]);
+    let origin = Origin::new(move |_| vec![Step::Send(answer("200 OK", &fields, "x".repeat(100_000)))]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     let write = |most: &str| {

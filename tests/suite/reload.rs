@@ -149,7 +149,7 @@ fn what_was_purged_under_a_config_is_not_served_under_the_one_before_it() {
     let shown = version.clone();
     let origin = Origin::new(move |_| {
         let fields = [("content-type", "image/png"), ("cache-control", "max-age=600")];
-        vec![Step::Send(answer("200 OK", &fields, &shown.load(Ordering::SeqCst).to_string()))]
+        vec![Step::Send(answer("200 OK", &fields, shown.load(Ordering::SeqCst).to_string()))]
     });
     let plain = before(&origin);
     let cut = format!("{plain}[[routes]]\nignore_query = [\"v\"]\n");
