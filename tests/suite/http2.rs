@@ -357,6 +357,29 @@ fn stopping_finishes_the_answers_of_both_versions() {
 }
 
 #[test]
+fn a_process_that_is_about_to_end_says_goodbye_with_an_answer() {
+    let origin = Origin::new(|_| image("body"));
+    let mut freshet = Freshet::with(&origin, "[proxy]\nhttp2_cleartext = true\nlame_duck = \"1s\"\n");
+    let mut raw = Raw::connect(freshet.app().proxy, &[]);
+    raw.ask(1, "/a.png");
+    assert_eq!(raw.body(1), b"body");
+    let (proxy, app) = (freshet.app().proxy, freshet.app.take().unwrap());
+    let stopping = std::thread::spawn(move || app.stop());
+    wait_until("it says so over HTTP/1.1", || {
+        let mut client = crate::support::client::Client::connect(proxy);
+        client.request("GET", HOST, "/a.png", &[]).field("connection") == Some("close")
+    });
+    raw.ask(3, "/a.png");
+    let (mut was_told, mut is_answered) = (false, false);
+    while !(was_told && is_answered) {
+        let frame = raw.next().expect("an answer and a GOAWAY, whatever their order");
+        was_told |= frame.kind == GOAWAY;
+        is_answered |= frame.stream == 3 && frame.flags & END_STREAM != 0;
+    }
+    stopping.join().unwrap();
+}
+
+#[test]
 fn a_thousand_requests_by_h2load_are_all_answered_and_counted() {
     if !has("h2load", &["--version"], "nghttp2-client") {
         return;

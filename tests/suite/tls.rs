@@ -286,3 +286,20 @@ fn another_config_brings_other_certificates_or_changes_nothing() {
     assert!(shown(&freshet, "img.test") == new.der);
     assert!(get(&mut open, "/a.png", "body").contains("Freshet; hit"), "the first connection lives");
 }
+
+#[test]
+fn a_client_that_takes_nothing_of_an_answer_over_tls_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Made::new(folder.path(), "img", &["img.test"]);
+    let large = vec![7; 8 << 20];
+    let origin =
+        Origin::new(move |seen| if seen.target == "/big.png" { image(&large) } else { image("body") });
+    let times = "header_timeout = \"60s\"\nidle_timeout = \"60s\"\nwrite_timeout = \"300ms\"";
+    let config = format!("[proxy]\nconnections_max = 1\n{times}\n{}", section(&[&made]));
+    let freshet = Freshet::with(&origin, &config);
+    let mut stream = connect(freshet.app().tls.unwrap(), "img.test", &client(false, &["http/1.1"]));
+    stream.write_all(b"GET /big.png HTTP/1.1\r\nHost: img.test\r\n\r\n").unwrap();
+    wait_until("it has the one place", || origin.count() == 1 && freshet.get("/a.png").status == 503);
+    wait_until("the place is free", || freshet.get("/a.png").status == 200);
+    assert!(stream.read_to_end(&mut Vec::new()).is_err(), "its answer was cut off");
+}
