@@ -150,7 +150,7 @@ impl Fill {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(failure) => {
-                    self.proxy.metrics.fetch_failures.increment();
+                    self.proxy.metrics.fetch_failures.increment(failure.as_str());
                     self.proxy.note_failure(&self.errand.site, failure);
                     return self.lead.finish(Err(failure));
                 }

@@ -294,7 +294,7 @@ impl Fill {
     }
 
     pub(super) fn fail(mut self, failure: Failure) {
-        self.proxy.metrics.fetch_failures.increment();
+        self.proxy.metrics.fetch_failures.increment(failure.as_str());
         self.lead.land(Landing::Failed(failure));
         self.lead.finish(Err(failure));
     }

@@ -70,13 +70,17 @@ pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Re
                 failing = false;
                 match Place::take(&proxy.connections, proxy.config.connections_max) {
                     Some(place) => {
+                        proxy.metrics.connections_accepted.increment();
                         let connection = connection(socket, peer, proxy.clone(), stop.clone());
                         connections.spawn(async move {
                             connection.await;
                             drop(place);
                         });
                     }
-                    None => refuse(socket).await,
+                    None => {
+                        proxy.metrics.connections_refused.increment();
+                        refuse(socket).await;
+                    }
                 }
             }
             Err(error) => {

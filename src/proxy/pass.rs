@@ -109,7 +109,7 @@ impl Proxy {
                 return (self.shared(&asked, &head, reader, Forwarded::Method, false), Outcome::Miss);
             }
             Err(failure) => {
-                self.metrics.fetch_failures.increment();
+                self.metrics.fetch_failures.increment(failure.as_str());
                 let (request, account) = (request_id.as_str(), &*site.id);
                 tracing::warn!(account, request, failure = failure.as_str(), "a request was not passed");
                 return (reply::failure(failure), Outcome::Error);

@@ -409,7 +409,10 @@ impl Proxy {
         let ask = self.ask(Method::GET, &asked.key, fields);
         match self.exchange(&asked.site, ask, &asked.request_id).await {
             Ok(response) => (passed(asked, response, reason, TOO_LARGE), Outcome::Pass),
-            Err(failure) => self.failed(asked, failure),
+            Err(failure) => {
+                self.metrics.fetch_failures.increment(failure.as_str());
+                self.failed(asked, failure)
+            }
         }
     }
 
@@ -420,7 +423,10 @@ impl Proxy {
         ask.interim = open.as_ref().map(Open::offers);
         match self.exchange(&asked.site, ask, &asked.request_id).await {
             Ok(response) => (passed(asked, response, Forwarded::Bypass, "request-no-store"), Outcome::Pass),
-            Err(failure) => (reply::failure(failure), Outcome::Error),
+            Err(failure) => {
+                self.metrics.fetch_failures.increment(failure.as_str());
+                (reply::failure(failure), Outcome::Error)
+            }
         }
     }
 

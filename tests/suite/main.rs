@@ -21,6 +21,7 @@ mod interim;
 mod invalidate;
 mod keep_alive_race;
 mod keys;
+mod metrics;
 mod oracle;
 mod origins;
 mod overview;

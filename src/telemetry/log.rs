@@ -1,0 +1,23 @@
+//! The log: lines for people or for machines, on standard error.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Log, LogFormat};
+
+/// Sends the log to standard error, as the config says. Once a process; a second call does nothing.
+pub fn start_log(log: &Log) {
+    let filter: Targets = log.level.parse().expect("config.rs has parsed it");
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // The second of two servers in one test process finds the first one's log: nothing is lost.
+    let _ = match log.format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+}
