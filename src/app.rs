@@ -31,6 +31,7 @@ use crate::key::Endpoints;
 use crate::limits::HISTORY_TICK;
 use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
 use crate::purge::{LedgerError, Purger};
+use crate::telemetry::access::AccessLog;
 use crate::telemetry::history::Gauges;
 use crate::telemetry::{Metrics, Telemetry};
 use loopback::Loopback;
@@ -45,6 +46,7 @@ pub struct App {
     pub demo_origin: Option<SocketAddr>,
     cache: Arc<Cache>,
     metrics: Arc<Metrics>,
+    access: Option<Arc<AccessLog>>,
     purger: Purger,
     stop: watch::Sender<bool>,
     planes: Vec<thread::JoinHandle<()>>,
@@ -84,6 +86,13 @@ pub enum StartError {
         /// What the disk or the database says.
         source: LedgerError,
     },
+    /// The access log can't be opened.
+    AccessLog {
+        /// Its file, if it has one.
+        path: Option<PathBuf>,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The demo origin can't be started.
     DemoOrigin(demo_origin::Error),
     /// An origin speaks TLS, and the system has no root certificates.
@@ -107,6 +116,10 @@ impl fmt::Display for StartError {
                 write!(f, "ledger.path = \"{path}\": {source}")?;
                 let causes = std::iter::successors(std::error::Error::source(source), |cause| cause.source());
                 causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))
+            }
+            StartError::AccessLog { path, source } => {
+                let path = path.as_ref().map_or("-".into(), |path| path.display().to_string());
+                write!(f, "log.access_path = \"{path}\": {source}")
             }
             StartError::DemoOrigin(error) => write!(f, "demo_origin: {error}"),
             StartError::NoRootCertificates => f.write_str(
@@ -157,7 +170,14 @@ impl App {
         let (accounts, keys) = (&config.accounts, &config.keys);
         let (shared, purges, cached) = (endpoints.clone(), purger.clone(), cache.clone());
         let admin = Admin::new(&config.admin, accounts, keys, shared, purges, cached, clock);
-        let telemetry = Telemetry::new(metrics.clone(), cache.clock());
+        let access = AccessLog::start(&config.access_log)
+            .map_err(|source| StartError::AccessLog { path: config.access_log.path.clone(), source })?
+            .map(Arc::new);
+        if let Some(access) = &access {
+            proxy.open_access_log(access.clone());
+        }
+        let telemetry =
+            Telemetry { access: access.clone(), ..Telemetry::new(metrics.clone(), cache.clock()) };
         let admin = Arc::new(admin.showing(telemetry.clone()));
         if config.proxy.purge_method {
             proxy.open_purge_door(Arc::new(Door(admin.clone())));
@@ -190,6 +210,7 @@ impl App {
             demo_origin: demo_address,
             cache,
             metrics,
+            access,
             purger,
             stop,
             planes,
@@ -214,6 +235,13 @@ impl App {
         &self.metrics
     }
 
+    /// Opens the access log's file anew: a tool that rotates logs has moved it away. Nothing where there is none.
+    pub fn reopen_access_log(&self) {
+        if let Some(access) = &self.access {
+            access.reopen();
+        }
+    }
+
     /// Accepts no more, lets running answers finish within `proxy.drain_timeout`, writes the ledger, and
     /// joins every thread.
     pub fn stop(self) {
@@ -222,6 +250,9 @@ impl App {
         if let Some((stop, thread)) = self.origin {
             stop.send_replace(true);
             join(thread);
+        }
+        if let Some(access) = self.access {
+            access.close();
         }
         self.cache.close();
         join(self.sweeper);

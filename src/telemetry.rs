@@ -1,9 +1,10 @@
-//! The table of metrics, how long answers took, how origins are, the last hours, whether to send requests here, and the log.
+//! The table of metrics, how long answers took, how origins are, the last hours, whether to send requests here, and the logs.
 //!
 //! Every metric stands in one table (`telemetry/table.rs`), with its help; `telemetry/exposition.rs` writes it for
 //! scrapers. Handles are passed, never global. Counting is one relaxed addition in a shard of the thread
 //! (`telemetry/shards.rs`). What an overview shows is gathered here by the planes, which know nothing of each other.
 
+pub mod access;
 pub mod counter;
 pub mod exposition;
 pub mod histogram;
@@ -14,11 +15,13 @@ pub mod process;
 mod readiness;
 mod shards;
 pub mod table;
+pub mod trail;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock::Clock;
+use access::AccessLog;
 use history::History;
 
 pub use counter::{Counter, Labelled};
@@ -35,6 +38,8 @@ pub struct Telemetry {
     pub history: Arc<History>,
     /// Whether new requests should be sent here.
     pub readiness: Readiness,
+    /// The access log, where it is on.
+    pub access: Option<Arc<AccessLog>>,
     /// When the process started.
     pub started: SystemTime,
 }
@@ -46,6 +51,7 @@ impl Telemetry {
             metrics,
             history: Arc::new(History::new(clock.now())),
             readiness: Readiness::default(),
+            access: None,
             started: clock.wall(),
         }
     }

@@ -172,6 +172,10 @@ impl Looked<'_> {
             Row::LedgerDegraded => truth(self.admin.purger.health() != Health::Durable),
             Row::AllowanceLimit => self.of_allowances(|(_, limit, _)| *limit),
             Row::AllowanceRemaining => self.of_allowances(|(_, _, left)| *left),
+            Row::AccessLogLines => {
+                let counts = self.admin.telemetry.access.as_ref().map_or((0, 0), |access| access.counts());
+                vec![word("written", counts.0), word("dropped", counts.1)]
+            }
             Row::Ready => truth(self.admin.telemetry.readiness.reasons().is_empty()),
             Row::ProcessResidentMemory => maybe(process::resident_bytes()),
             Row::ProcessCpu => process::cpu_time().map_or_else(Vec::new, |time| level(time.as_secs_f64())),

@@ -21,9 +21,9 @@ pub use grant::{Grant, GrantError, Scope, Scopes};
 pub use problem::{ConfigError, Problem};
 pub use read::{DEFAULT_TEXT, Sources, parse};
 pub use types::{
-    Account, Admin, Cache, Config, DemoOrigin, Fetch, Format, Hint, HttpMode, Ledger, Lifetimes, Log,
-    LogFormat, NamedKey, Origin, OriginServer, Parameter, PrivateKey, Proxy, Route, SetCookie, UrlEndpoint,
-    Urls,
+    AccessForm, AccessLog, Account, Admin, Cache, Config, DemoOrigin, Fetch, Format, Hint, HttpMode, Ledger,
+    Lifetimes, Log, LogFormat, NamedKey, Origin, OriginServer, Parameter, PrivateKey, Proxy, Route,
+    SetCookie, UrlEndpoint, Urls,
 };
 
 /// The file that is looked for in the working directory where none is named.

@@ -30,6 +30,7 @@ impl Proxy {
         let open = asked.open_interim().await;
         let mut ask = self.ask(Method::HEAD, &asked.key, asked.forwarded().clone());
         ask.interim = open.as_ref().map(Open::offers);
+        ask.trail = asked.trail.clone();
         let response = match self.exchange(&asked.site, ask, &asked.request_id).await {
             Ok(response) => response,
             Err(failure) => {

@@ -23,6 +23,7 @@ use super::Proxy;
 use super::connection::{Guarded, Phase, Times};
 use super::interim::Interim;
 use crate::limits::{ACCEPT_BACKLOG, REQUEST_HEAD_BYTES_MAX, SEND_BUFFER_BYTES};
+use crate::telemetry::trail::Ending;
 
 /// Pause after an accept that failed for want of descriptors or memory, so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -105,12 +106,17 @@ async fn connection(socket: TcpStream, peer: SocketAddr, proxy: Arc<Proxy>, mut 
     let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config), interim.clone());
     let service = service_fn(|request| {
         let begun = phase.busy();
-        let answer = proxy.answer(request, peer.ip(), &interim, begun.into_std());
+        let mut ending = proxy.ending(&request, peer.ip(), begun);
+        let trail = ending.as_deref().map(Ending::trail);
+        let answer = proxy.answer(request, peer.ip(), &interim, begun.into_std(), trail);
         let phase = phase.clone();
         async move {
             let reply = answer.await;
             phase.answered(begun);
-            Ok::<_, Infallible>(reply.map(|body| body.ending(phase)))
+            if let Some(ending) = &mut ending {
+                ending.answered(&reply);
+            }
+            Ok::<_, Infallible>(reply.map(|body| body.ending(phase, ending)))
         }
     });
     let serving = http1::Builder::new()

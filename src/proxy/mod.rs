@@ -28,17 +28,21 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Request, Response};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::cache::{Cache, Failure};
 use crate::config::{Config, OriginServer};
 use crate::key::{Endpoints, Key};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::trail::Ending;
 use crate::telemetry::{Metrics, origins};
 use body::RequestBody;
 use origin::{Ask, Origin, OriginBody};
@@ -69,6 +73,8 @@ pub struct Proxy {
     boundaries: AtomicU64,
     /// Who answers the method PURGE; nobody where it is off.
     purge_door: OnceLock<Arc<dyn PurgeDoor>>,
+    /// Where requests have lines; nothing where it is off.
+    access: OnceLock<Arc<AccessLog>>,
 }
 
 /// An account, as the data plane sees it.
@@ -122,6 +128,7 @@ impl Proxy {
             refreshes: Refreshes::default(),
             boundaries: AtomicU64::new(0),
             purge_door: OnceLock::new(),
+            access: OnceLock::new(),
         })
     }
 
@@ -130,10 +137,23 @@ impl Proxy {
         self.purge_door.get_or_init(|| door);
     }
 
+    /// From now on requests have lines in `log`. The first one stays.
+    pub fn open_access_log(&self, log: Arc<AccessLog>) {
+        self.access.get_or_init(|| log);
+    }
+
+    /// What is to be kept of a request whose head was complete at `begun`, if it is to have a line. Costs a branch where
+    /// lines are off.
+    fn ending<B>(&self, request: &Request<B>, client: IpAddr, begun: Instant) -> Option<Box<Ending>> {
+        let log = self.access.get().filter(|log| log.chooses())?;
+        let time = self.cache.clock().wall();
+        Some(Box::new(Ending::of(log.clone(), request, client, begun, time)))
+    }
+
     /// What the origin is asked for a key: its canonical path and query, and these fields.
     fn ask(&self, method: Method, key: &Key, mut fields: HeaderMap) -> Ask {
         self.add_via(&mut fields);
-        Ask { method, path_and_query: key.path_and_query().to_owned(), fields, interim: None }
+        Ask { method, path_and_query: key.path_and_query().to_owned(), fields, interim: None, trail: None }
     }
 
     async fn exchange(
@@ -155,11 +175,15 @@ impl Proxy {
     async fn send(&self, site: &Site, ask: Ask, body: RequestBody) -> Result<Response<OriginBody>, Failure> {
         self.metrics.fetches.increment();
         site.health.asked();
-        let sent = self.cache.now();
+        let (sent, trail) = (self.cache.now(), ask.trail.clone());
         let exchanged = site.origin.exchange(ask, body).await;
         match &exchanged {
             Ok(response) => {
-                site.health.answered(self.cache.now().since(sent));
+                let time = self.cache.now().since(sent);
+                site.health.answered(time);
+                if let Some(trail) = trail {
+                    trail.origin_answered(time);
+                }
                 if response.status().is_server_error() {
                     self.note_failure(site, Failure::ServerError);
                 }

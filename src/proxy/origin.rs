@@ -32,6 +32,7 @@ use super::origin_connection::Connection;
 use crate::cache::Failure;
 use crate::config::{Fetch, OriginServer};
 use crate::limits::{FETCH_QUEUE_MAX, INTERIM_RESPONSES_MAX};
+use crate::telemetry::trail::Trail;
 
 /// One origin server.
 pub struct Origin {
@@ -59,6 +60,8 @@ pub struct Ask {
     pub fields: HeaderMap,
     /// Where interim responses go; nothing where nobody waits for them.
     pub interim: Option<Offers>,
+    /// Who keeps what is learned of the request that it is for.
+    pub trail: Option<Arc<Trail>>,
 }
 
 impl Origin {

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::body::{ClientBody, Fault, ReplyBody, RequestBody};
 use super::fill::{Errand, Fill};
-use super::interim::{self, Interim, Open};
+use super::interim::{self, Open};
 use super::origin::{Ask, OriginBody};
-use super::pipeline::{Asked, Outcome};
+use super::pipeline::{Asked, Escort, Outcome};
 use super::reply::{self, Reply};
 use super::request_id::RequestName;
 use super::{Proxy, Site};
@@ -54,8 +54,9 @@ impl Proxy {
         site: &Arc<Site>,
         policy: &Arc<Policy>,
         request_id: &RequestName,
-        interim: Option<Interim>,
+        escort: Escort,
     ) -> (Reply, Outcome) {
+        let Escort { interim, trail } = escort;
         let open = interim::open(interim.as_ref()).await;
         let (parts, incoming) = request.into_parts();
         let deadline = Instant::now() + site.total_timeout;
@@ -67,6 +68,7 @@ impl Proxy {
             path_and_query: key.path_and_query().to_owned(),
             fields: passed,
             interim: open.as_ref().map(Open::offers),
+            trail,
         };
         let forwarded = fields::cacheable_request(&parts.headers, policy);
         let may_be_kept = policy.posts && parts.method == Method::POST;
@@ -77,6 +79,7 @@ impl Proxy {
             wanted: RequestDirectives::default(),
             request_id: *request_id,
             interim: None,
+            trail: None,
         };
         let errant = Errant { ask, body, key: key.clone(), errand, lead };
         // In a task of its own: what the origin was told to change is forgotten also where the client left.
@@ -105,6 +108,7 @@ impl Proxy {
                     wanted: RequestDirectives::default(),
                     request_id: *request_id,
                     interim: None,
+                    trail: None,
                 };
                 return (self.shared(&asked, &head, reader, Forwarded::Method, false), Outcome::Miss);
             }

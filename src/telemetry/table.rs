@@ -221,6 +221,7 @@ table! {
         LedgerDegraded: Gauge "ledger_degraded" One [] "1 while the disk takes no writes; purges work all the same.",
         AllowanceLimit: Gauge "allowance_limit" One ["account"] "Purges that an account may make this month, where there is a limit.",
         AllowanceRemaining: Gauge "allowance_remaining" One ["account"] "Those of them that are left.",
+        AccessLogLines: Counter "access_log_lines" One ["result"] "Lines of the access log: written, or dropped since they came too fast or the file failed.",
         Ready: Gauge "ready" One [] "1 while new requests should be sent here.",
         ProcessResidentMemory: Gauge "process_resident_memory" Bytes [] "Memory of the process that is in use.",
         ProcessCpu: Counter "process_cpu" Seconds [] "Processor time of the process, in the kernel and outside.",

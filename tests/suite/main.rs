@@ -1,6 +1,7 @@
 //! Freshet over real sockets, from outside.
 #![allow(clippy::unwrap_used)] // A test that can't go on says so by panicking.
 
+mod access_log;
 mod assertions;
 mod broken_origins;
 mod caching;
