@@ -17,6 +17,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use criterion::Criterion;
 use freshet::cache::{Cache, Lookup};
@@ -181,13 +182,13 @@ struct Client {
 impl Client {
     async fn of_freshet(config: &Config, cache: Arc<Cache>) -> Client {
         let endpoints = Arc::new(Endpoints::new(&config.accounts));
-        let Origin::Server(origin) = &config.accounts[0].origin else { panic!("it is an address") };
+        let Origin::Servers(origins) = &config.accounts[0].origin else { panic!("it is an address") };
         let metrics = Arc::new(Metrics::default());
-        let proxy = Proxy::new(config, endpoints, cache, vec![origin.clone()], None, metrics, "bench");
+        let proxy = Proxy::new(config, endpoints, cache, vec![origins.clone()], None, metrics, "bench");
         let (listener, client) = Client::before().await;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
-            listener::serve(listener, proxy, stopped).await;
+            listener::serve(listener, Arc::new(ArcSwap::new(proxy)), stopped).await;
             drop(stop);
         });
         client.connect().await

@@ -1,10 +1,16 @@
 //! The composition root: config → cache → purge → proxy → admin; and the way down: drain and join.
 //!
+//! `sockets.rs` has the listeners, `running.rs` goes over to another config, `memory.rs` watches the process's memory,
+//! `loopback.rs` makes warming's fetches.
+//!
 //! Every long-lived thread is started here and joined here. The data plane has one thread a core, each with
 //! a runtime and a listener of its own; the control plane, the demo origin, the sweeper, the ledger and what warms
 //! have a thread each, so that neither plane starves the other.
 
 mod loopback;
+mod memory;
+mod running;
+mod sockets;
 
 use std::fmt;
 use std::future::Future;
@@ -12,12 +18,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -25,16 +33,21 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::admin::{self, Admin};
 use crate::cache::{Audit, Cache, Figures};
 use crate::clock::Clock;
-use crate::config::{Config, Origin, OriginServer};
+use crate::config::{Account, Config, ConfigError, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
 use crate::key::Endpoints;
-use crate::limits::HISTORY_TICK;
+use crate::limits::{HAND_OVER_PAUSE, HAND_OVER_TIME_MAX, HISTORY_TICK, MEMORY_TICK};
 use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
 use crate::purge::{LedgerError, Purger};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::history::Gauges;
-use crate::telemetry::{Metrics, Telemetry};
+use crate::telemetry::{Metrics, NotReady, Telemetry, process};
 use loopback::Loopback;
+use running::Running;
+use sockets::Sockets;
+
+pub use running::{ReloadError, Reloaded};
+pub use sockets::Inherited;
 
 /// A running server.
 pub struct App {
@@ -44,13 +57,13 @@ pub struct App {
     pub admin: SocketAddr,
     /// Where the embedded origin is, if an account uses it.
     pub demo_origin: Option<SocketAddr>,
-    cache: Arc<Cache>,
-    metrics: Arc<Metrics>,
-    access: Option<Arc<AccessLog>>,
-    purger: Purger,
+    running: Arc<Running>,
     stop: watch::Sender<bool>,
-    planes: Vec<thread::JoinHandle<()>>,
-    origin: Option<(watch::Sender<bool>, thread::JoinHandle<()>)>,
+    /// What serves images.
+    serving: Vec<thread::JoinHandle<()>>,
+    stop_beside: watch::Sender<bool>,
+    /// What goes on until that has ended.
+    beside: Vec<thread::JoinHandle<()>>,
     sweeper: thread::JoinHandle<()>,
 }
 
@@ -135,12 +148,13 @@ impl std::error::Error for StartError {}
 impl App {
     /// Starts a server. All ports are bound, and answer, when this returns.
     pub fn start(config: Config, clock: Clock) -> Result<App, StartError> {
-        let listen = |key, address, source| StartError::Listen { key, address, source };
+        App::start_on(config, clock, Inherited::default())
+    }
+
+    /// The same with the listeners that were handed to this process.
+    pub fn start_on(config: Config, clock: Clock, inherited: Inherited) -> Result<App, StartError> {
         let threads = config.proxy.threads;
-        let proxies = listener::bind(config.proxy.listen, threads)
-            .map_err(|source| listen("proxy.listen", config.proxy.listen, source))?;
-        let admins = listener::bind_one(config.admin.listen)
-            .map_err(|source| listen("admin.listen", config.admin.listen, source))?;
+        let Sockets { proxies, admin: admins } = Sockets::open(&config, inherited)?;
         let proxy_address = proxies[0].local_addr().map_err(StartError::System)?;
         let admin_address = admins.local_addr().map_err(StartError::System)?;
         let tls = tls(&config)?;
@@ -148,115 +162,159 @@ impl App {
 
         let cache = Cache::new(config.cache.max_bytes, clock.clone());
         let endpoints = Arc::new(Endpoints::with_routes(&config.accounts, &config.routes));
-        let purger =
-            Purger::open(&config.accounts, endpoints.clone(), &config.ledger, cache.clone(), clock.clone())
-                .map_err(|source| StartError::Ledger { path: config.ledger.path.clone(), source })?;
+        let purger = open_ledger(&config, &endpoints, &cache, &clock)?;
         let metrics = Arc::new(Metrics::default());
         let origin = start_demo_origin(&config, clock.clone())?;
-        let demo_address = origin.as_ref().map(|origin| origin.0);
-        let origins = config.accounts.iter().map(|account| match &account.origin {
-            Origin::Server(server) => server.clone(),
-            Origin::Demo => server_at(demo_address.expect("started where an account uses it")),
-        });
-        let proxy = Proxy::new(
-            &config,
-            endpoints.clone(),
-            cache.clone(),
-            origins.collect(),
-            tls,
-            metrics.clone(),
-            &instance,
-        );
+        let demo_address = origin.as_ref().map(|origin| origin.address);
+        let origins = servers(&config, demo_address);
+        let proxy =
+            Proxy::new(&config, endpoints.clone(), cache.clone(), origins, tls, metrics.clone(), &instance);
         let (accounts, keys) = (&config.accounts, &config.keys);
         let (shared, purges, cached) = (endpoints.clone(), purger.clone(), cache.clone());
-        let admin = Admin::new(&config.admin, accounts, keys, shared, purges, cached, clock);
+        let admin = Admin::new(&config.admin, accounts, keys, shared, purges, cached, clock.clone());
         let access = AccessLog::start(&config.access_log)
             .map_err(|source| StartError::AccessLog { path: config.access_log.path.clone(), source })?
             .map(Arc::new);
         if let Some(access) = &access {
             proxy.open_access_log(access.clone());
         }
-        let telemetry =
-            Telemetry { access: access.clone(), ..Telemetry::new(metrics.clone(), cache.clock()) };
+        let telemetry = Telemetry { access, ..Telemetry::new(metrics.clone(), cache.clock()) };
         let admin = Arc::new(admin.showing(telemetry.clone()));
-        if config.proxy.purge_method {
-            proxy.open_purge_door(Arc::new(Door(admin.clone())));
-        }
+        proxy.open_purge_door(Arc::new(Door(admin.clone())));
+        let warmed = Arc::new(ArcSwap::new(endpoints));
+        let running = Arc::new(Running {
+            current: Arc::new(ArcSwap::new(proxy)),
+            admin: admin.clone(),
+            purger: purger.clone(),
+            cache: cache.clone(),
+            metrics,
+            telemetry: telemetry.clone(),
+            warmed: warmed.clone(),
+            clock,
+            load: OnceLock::new(),
+            state: Mutex::new(running::State { config, origin }),
+            retiring: Mutex::default(),
+        });
+        admin.open_reload_door(Arc::downgrade(&running) as _);
 
         let sweeper = cache.start_sweeper().map_err(StartError::System)?;
         let (stop, stopped) = watch::channel(false);
-        let drain = config.proxy.drain_timeout;
-        let mut planes = Vec::with_capacity(threads + 1);
+        let (stop_beside, stopped_beside) = watch::channel(false);
+        let mut serving = Vec::with_capacity(threads + 1);
         // A thread's runtime drives what others need to the end: fills that they follow, connections to origins
         // that they have borrowed. So none ends before all have answered.
-        let all_ended = Arc::new(tokio::sync::Barrier::new(threads));
+        let all_ended = Arc::new(tokio::sync::Barrier::new(proxies.len()));
         for socket in proxies {
-            let (proxy, stopped, all_ended) = (proxy.clone(), stopped.clone(), all_ended.clone());
+            let (current, stopped, all_ended) = (running.current.clone(), stopped.clone(), all_ended.clone());
             let serve = |socket| async move {
-                listener::serve(socket, proxy, stopped).await;
+                listener::serve(socket, current, stopped).await;
                 all_ended.wait().await;
             };
-            planes.push(spawn_plane("proxy", socket, drain, stop.subscribe(), serve)?);
+            serving.push(spawn_plane("proxy", socket, running.clone(), stop.subscribe(), serve)?);
         }
-        let serve = |socket| admin::serve(socket, admin, turned(stopped));
-        planes.push(spawn_plane("admin", admins, drain, stop.subscribe(), serve)?);
-        planes.push(spawn_history(telemetry, purger.clone(), cache.clone(), stop.subscribe())?);
-        planes.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, endpoints), stop.subscribe())?);
-        let origin = origin.map(|(_, stop, thread)| (stop, thread));
-        let (proxy, admin) = (proxy_address, admin_address);
+        serving.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, warmed), stopped)?);
+        let serve = |socket| admin::serve(socket, admin, turned(stopped_beside));
+        let watched = stop_beside.subscribe();
+        let beside = vec![
+            spawn_plane("admin", admins, running.clone(), stop_beside.subscribe(), serve)?,
+            spawn_watch(telemetry, running.clone(), watched)?,
+        ];
         Ok(App {
-            proxy,
-            admin,
+            proxy: proxy_address,
+            admin: admin_address,
             demo_origin: demo_address,
-            cache,
-            metrics,
-            access,
-            purger,
+            running,
             stop,
-            planes,
-            origin,
+            serving,
+            stop_beside,
+            beside,
             sweeper,
         })
     }
 
+    /// From now on the config can be read again, by this. The first one stays.
+    pub fn reload_by(&self, load: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static) {
+        self.running.load.get_or_init(|| Box::new(load));
+    }
+
+    /// Reads the config again, and goes by it from now on: whole, or not at all.
+    pub fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.running.reload()
+    }
+
     /// Walks what is stored, in search of what must not be there.
     pub fn audit(&self) -> Audit {
-        self.cache.audit()
+        self.running.cache.audit()
     }
 
     /// The cache's figures, exact at this moment.
     pub fn figures(&self) -> Figures {
-        self.cache.settle();
-        self.cache.figures()
+        self.running.cache.settle();
+        self.running.cache.figures()
     }
 
     /// The counters.
     pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+        &self.running.metrics
     }
 
     /// Opens the access log's file anew: a tool that rotates logs has moved it away. Nothing where there is none.
     pub fn reopen_access_log(&self) {
-        if let Some(access) = &self.access {
-            access.reopen();
-        }
+        self.running.reopen_access_log();
     }
 
-    /// Accepts no more, lets running answers finish within `proxy.drain_timeout`, writes the ledger, and
-    /// joins every thread.
+    /// Says that it is about to end, and goes on for `proxy.lame_duck`; then accepts no more, lets running answers finish
+    /// within `proxy.drain_timeout`, writes the ledger, and joins every thread. The admin listener answers until the last
+    /// image is out.
     pub fn stop(self) {
+        let lame_duck = self.running.state.lock().config.proxy.lame_duck;
+        self.running.telemetry.readiness.hold(NotReady::Draining);
+        self.running.current.load().leave();
+        thread::sleep(lame_duck);
         self.stop.send_replace(true);
-        self.planes.into_iter().for_each(join);
-        if let Some((stop, thread)) = self.origin {
-            stop.send_replace(true);
-            join(thread);
+        self.serving.into_iter().for_each(join);
+        self.stop_beside.send_replace(true);
+        self.beside.into_iter().for_each(join);
+        if let Some(origin) = self.running.state.lock().origin.take() {
+            origin.stop.send_replace(true);
+            join(origin.thread);
         }
-        if let Some(access) = self.access {
+        if let Some(access) = &self.running.telemetry.access {
             access.close();
         }
-        self.cache.close();
+        self.running.cache.close();
         join(self.sweeper);
-        self.purger.close();
+        self.running.purger.close();
+    }
+}
+
+/// Opens the ledger. Where another process may have handed the ports over, it has the ledger until it has ended: so long
+/// nothing is served here, and what is purged there is purged.
+fn open_ledger(
+    config: &Config,
+    endpoints: &Arc<Endpoints>,
+    cache: &Arc<Cache>,
+    clock: &Clock,
+) -> Result<Purger, StartError> {
+    let end = Instant::now() + HAND_OVER_TIME_MAX;
+    let mut said = false;
+    loop {
+        let opened =
+            Purger::open(&config.accounts, endpoints.clone(), &config.ledger, cache.clone(), clock.clone());
+        match opened {
+            Err(error) if config.proxy.hand_over && error.is_in_use() && Instant::now() < end => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::info!(
+                        "another process has the ledger: what comes here waits until it has ended"
+                    );
+                }
+                thread::sleep(HAND_OVER_PAUSE);
+            }
+            opened => {
+                let path = || config.ledger.path.clone();
+                return opened.map_err(|source| StartError::Ledger { path: path(), source });
+            }
+        }
     }
 }
 
@@ -271,7 +329,7 @@ fn join(thread: thread::JoinHandle<()>) {
 fn spawn_plane<S: Future<Output = ()>>(
     name: &str,
     socket: std::net::TcpListener,
-    drain: Duration,
+    running: Arc<Running>,
     stopped: watch::Receiver<bool>,
     serve: impl FnOnce(tokio::net::TcpListener) -> S + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, StartError> {
@@ -284,7 +342,7 @@ fn spawn_plane<S: Future<Output = ()>>(
             };
             tokio::select! {
                 () = serve(socket) => {}
-                () = async { turned(stopped).await; tokio::time::sleep(drain).await } => {
+                () = drained(stopped, &running) => {
                     tracing::warn!("answers were still running at the end of the drain");
                 }
             }
@@ -293,21 +351,34 @@ fn spawn_plane<S: Future<Output = ()>>(
     thread::Builder::new().name(name.into()).spawn(plane).map_err(StartError::System)
 }
 
-/// A thread that closes the history's steps, until the stop. On one of its own, and not on a plane's: the cache's
-/// figures take locks that a sweep holds for moments.
-fn spawn_history(
+/// A thread that looks after what changes by itself, until the stop: the history's steps, the memory, and what an earlier
+/// config has left. On one of its own, and not on a plane's: the cache's figures take locks that a sweep holds for moments.
+fn spawn_watch(
     telemetry: Telemetry,
-    purger: Purger,
-    cache: Arc<Cache>,
+    running: Arc<Running>,
     stopped: watch::Receiver<bool>,
 ) -> Result<thread::JoinHandle<()>, StartError> {
     let runtime = runtime().map_err(StartError::System)?;
     let ticks = async move {
+        let mut memory = memory::Watch::new();
+        let most_allowed = process::memory_limit();
         loop {
-            let (figures, purges) = (cache.figures(), purger.figures().accepted);
+            let (figures, purges) = (running.cache.figures(), running.purger.figures().accepted);
             let gauges = Gauges { entries: figures.entries, bytes: figures.bytes, purges };
-            telemetry.history.tick(cache.now(), &telemetry.metrics, gauges);
-            tokio::time::sleep(HISTORY_TICK).await;
+            telemetry.history.tick(running.cache.now(), &telemetry.metrics, gauges);
+            running.retire();
+            let next = tokio::time::Instant::now() + HISTORY_TICK;
+            while tokio::time::Instant::now() < next {
+                let most = running.state.lock().config.cache.process_max_bytes.or(most_allowed);
+                let current = running.current.load();
+                memory.look(&running.cache, most, current.pressure());
+                match current.pressure().refuses() {
+                    true => telemetry.readiness.hold(NotReady::Overloaded),
+                    false => telemetry.readiness.release(NotReady::Overloaded),
+                }
+                drop(current);
+                tokio::time::sleep(MEMORY_TICK).await;
+            }
         }
     };
     let run = move || {
@@ -318,7 +389,7 @@ fn spawn_history(
             }
         });
     };
-    thread::Builder::new().name("history".into()).spawn(run).map_err(StartError::System)
+    thread::Builder::new().name("watch".into()).spawn(run).map_err(StartError::System)
 }
 
 /// A thread that fetches again what was purged, until the stop; then its fetches end where they are.
@@ -339,6 +410,13 @@ fn spawn_warmer(
     thread::Builder::new().name("warmer".into()).spawn(warm).map_err(StartError::System)
 }
 
+/// Until the drain's time is over, as the config has it then.
+async fn drained(stopped: watch::Receiver<bool>, running: &Running) {
+    turned(stopped).await;
+    let drain = running.state.lock().config.proxy.drain_timeout;
+    tokio::time::sleep(drain).await;
+}
+
 async fn turned(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await; // A sender that is gone says the same.
 }
@@ -347,9 +425,14 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-type Started = (SocketAddr, watch::Sender<bool>, thread::JoinHandle<()>);
+/// A running demo origin.
+struct DemoRunning {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: thread::JoinHandle<()>,
+}
 
-fn start_demo_origin(config: &Config, clock: Clock) -> Result<Option<Started>, StartError> {
+fn start_demo_origin(config: &Config, clock: Clock) -> Result<Option<DemoRunning>, StartError> {
     if !config.accounts.iter().any(|account| matches!(account.origin, Origin::Demo)) {
         return Ok(None);
     }
@@ -366,12 +449,21 @@ fn start_demo_origin(config: &Config, clock: Clock) -> Result<Option<Started>, S
     let serve = move || runtime.block_on(origin.serve(turned(stopped)));
     let thread =
         thread::Builder::new().name("demo-origin".into()).spawn(serve).map_err(StartError::System)?;
-    Ok(Some((address, stop, thread)))
+    Ok(Some(DemoRunning { address, stop, thread }))
+}
+
+/// The accounts' servers, in the config's order.
+fn servers(config: &Config, demo: Option<SocketAddr>) -> Vec<Vec<OriginServer>> {
+    let servers = |account: &Account| match &account.origin {
+        Origin::Servers(servers) => servers.clone(),
+        Origin::Demo => vec![server_at(demo.expect("started where an account uses it"))],
+    };
+    config.accounts.iter().map(servers).collect()
 }
 
 fn server_at(address: SocketAddr) -> OriginServer {
     OriginServer {
-        tls: false,
+        tls: None,
         host: address.ip().to_string(),
         port: address.port(),
         base: String::new(),
@@ -380,9 +472,14 @@ fn server_at(address: SocketAddr) -> OriginServer {
     }
 }
 
+/// TLS to the origins that have no roots of their own, if there are any.
 fn tls(config: &Config) -> Result<Option<TlsConnector>, StartError> {
-    let speaks_tls = |origin: &Origin| matches!(origin, Origin::Server(server) if server.tls);
-    if !config.accounts.iter().any(|account| speaks_tls(&account.origin)) {
+    let asks_the_system = |server: &OriginServer| server.tls.as_ref().is_some_and(|tls| tls.roots.is_none());
+    let needs_roots = |origin: &Origin| match origin {
+        Origin::Servers(servers) => servers.iter().any(asks_the_system),
+        Origin::Demo => false,
+    };
+    if !config.accounts.iter().any(|account| needs_roots(&account.origin)) {
         return Ok(None);
     }
     let mut roots = RootCertStore::empty();

@@ -8,7 +8,7 @@
 //! target that any origin's parser accepts. Scheme, host, alias and fragment are no part of it.
 //!
 //! `canonical.rs` has the rules for bytes, `endpoints.rs` decides whose a URL is, `asset.rs` finds a key's asset in
-//! it, `named.rs` its named transformations; `pattern.rs` has texts that stand for many keys. No locks; everything here is O(length).
+//! it, `named.rs` its named transformations; `remade.rs` says whose keys another config changes; `pattern.rs` has texts that stand for many keys. No locks; everything here is O(length).
 
 mod asset;
 mod canonical;
@@ -18,6 +18,7 @@ mod error;
 pub(crate) mod examples;
 mod named;
 mod pattern;
+mod remade;
 mod spare;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -29,6 +30,7 @@ pub use error::KeyError;
 pub(crate) use named::{NAME as TRANSFORMATION_NAME, any_name as any_transformation_name};
 pub use pattern::KeyPattern;
 pub(crate) use pattern::{fixed as pattern_fixed, matches as pattern_matches};
+pub use remade::{Making, remade};
 
 use std::borrow::Cow;
 use std::fmt;

@@ -24,9 +24,37 @@ pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 1024;
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// File descriptors kept from clients, for origins, the admin listener and files; at most half of all.
 pub const DESCRIPTORS_RESERVED: u64 = 512;
+/// How long a listener that begins no more connections, for another process to begin them, accepts those that have begun.
+pub const LAST_HANDSHAKES_TIME: Duration = Duration::from_millis(250);
+/// How long a process that is to take over waits for the one before it to end.
+pub const HAND_OVER_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+/// Pause between two looks whether it has.
+pub const HAND_OVER_PAUSE: Duration = Duration::from_millis(10);
+/// Of the memory that the process may have: over this it gives up what is stored, in percent.
+pub const MEMORY_SHED_PERCENT: u64 = 95;
+/// Over this it takes on nothing new.
+pub const MEMORY_REFUSE_PERCENT: u64 = 98;
+/// How much of what is stored is given up at once, in percent.
+pub const MEMORY_SHED_STEP_PERCENT: u64 = 5;
+/// How often somebody looks at it.
+pub const MEMORY_TICK: Duration = Duration::from_millis(250);
 /// Connections that wait to be accepted by one listener.
 pub const ACCEPT_BACKLOG: i32 = 1024;
 
+/// Origins of one account.
+pub const ORIGINS_MAX: usize = 16;
+/// Bytes of a file with certificates that are trusted.
+pub const ROOTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Addresses of one name that are tried for one connection.
+pub const ADDRESSES_MAX: usize = 16;
+/// How long an address may take to connect before the next one is tried beside it (RFC 8305 §5).
+pub const CONNECT_STAGGER: Duration = Duration::from_millis(250);
+/// Names that are looked up at once: each takes a thread, for as long as the system's resolver takes.
+pub const LOOKUPS_MAX: usize = 32;
+/// How long the system's resolver may take before the addresses that it told last are used.
+pub const LOOKUP_PATIENCE: Duration = Duration::from_millis(300);
+/// How long addresses are used that the system's resolver does not tell again.
+pub const ADDRESSES_KEPT: Duration = Duration::from_secs(10 * 60);
 /// Longest response head that an origin may send, in bytes.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Most fields in a response head.
@@ -40,6 +68,8 @@ pub const INTERIM_BYTES_MAX: usize = 16 * 1024;
 
 /// Hard maximum of `cache.object_max_bytes`; an entry's weight is counted in 32 bits by the store.
 pub const OBJECT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Hard minimum of `cache.process_max_bytes`.
+pub const PROCESS_BYTES_MIN: u64 = 32 * 1024 * 1024;
 /// Hard minimum of `cache.max_bytes`.
 pub const CACHE_BYTES_MIN: u64 = 1024 * 1024;
 /// Bytes that a body which is not stored may run ahead of its slowest reader, and the origin ahead of the

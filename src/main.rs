@@ -8,7 +8,7 @@ mod command;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Chosen by measurement: an entry takes less with it (`docs/performance.md`).
 #[global_allocator]
@@ -43,8 +43,14 @@ enum Command {
     Top(command::top::Top),
     /// Walk what a running server has stored, and count what a purge should have removed: nothing
     Audit(command::audit::Audit),
+    /// Have a running server read its config again: whole, or not at all
+    Reload(command::reload::Reload),
     /// Serve the embedded pictures alone, as an image origin that transforms
     DemoOrigin(command::demo_origin::DemoOrigin),
+    /// Print the manual's page of Freshet, or of one of its commands
+    Man(command::man::Man),
+    /// Print what a shell needs to complete Freshet's words
+    Completions(command::completions::Completions),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +64,9 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => command::inspect::run(config, &inspect),
         Command::Top(top) => command::top::run(config, &top),
         Command::Audit(audit) => command::audit::run(config, &audit),
+        Command::Reload(reload) => command::reload::run(config, &reload),
         Command::DemoOrigin(origin) => command::demo_origin::run(&origin),
+        Command::Man(man) => command::man::run(CommandLine::command(), &man),
+        Command::Completions(completions) => command::completions::run(CommandLine::command(), &completions),
     }
 }

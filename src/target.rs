@@ -204,7 +204,11 @@ impl Target {
 
     /// All of the accounts that have an endpoint on `host`; nothing where no account has.
     pub fn host(host: &Authority, endpoints: &Endpoints) -> Option<Target> {
-        let ids = endpoints.accounts_on(host);
+        Target::accounts(endpoints.accounts_on(host))
+    }
+
+    /// All of these accounts; nothing where there are none.
+    pub fn accounts(ids: Box<[Box<str>]>) -> Option<Target> {
         (!ids.is_empty()).then_some(Target::Host(HostAccounts(ids)))
     }
 

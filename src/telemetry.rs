@@ -25,7 +25,7 @@ use access::AccessLog;
 use history::History;
 
 pub use counter::{Counter, Labelled};
-pub use log::start_log;
+pub use log::{set_log_level, start_log};
 pub use readiness::{NotReady, Readiness};
 pub use table::{Metrics, Row};
 

@@ -20,7 +20,7 @@ CPU_BARS = {
     "Varnish": {KIB: 0.35, 20 * KIB: 0.45, 200 * KIB: 0.80},
     "bare hyper": {KIB: 1.20},
 }
-P99_BAR, THREADS_BAR, PURGES_BAR, MEMORY_BAR, CONNECTION_BAR = 1.1, 1.10, 1.5, 1.15, 32 * KIB
+P99_BAR, THREADS_BAR, PURGES_BAR, CROWD_BAR, MEMORY_BAR, CONNECTION_BAR = 1.1, 1.10, 1.5, 1.5, 1.15, 32 * KIB
 ALLOCATIONS_BAR = 3
 OWN_ALLOCATIONS = "a hit, in our own code"
 
@@ -75,6 +75,10 @@ def ratios(rows):
     if at:
         what = f"hits' p99 under purges, at {at['without']['offered']:.0f} requests a second, against without"
         found.append((what, paired(at["under purges"], at["without"], "p99_us"), PURGES_BAR))
+    at = {row["server"]: row for row in select(rows, scenario="crowd")}
+    if at:
+        what = f"hits' p99 beside slow clients, at {at['without']['offered']:.0f} requests a second, against without"
+        found.append((what, paired(at["beside slow clients"], at["without"], "p99_us"), CROWD_BAR))
     for row in select(rows, scenario="parts", server=OWN_ALLOCATIONS):
         found.append(("allocations a hit in our own code", row["rounds"][0]["allocations"], ALLOCATIONS_BAR))
     for row in select(rows, scenario="memory"):

@@ -17,6 +17,7 @@ SHARE_UNDER_PURGES = 0.3
 EXACT_PURGES_PER_SECOND = 1000
 KEYS_UNDER_A_PREFIX = 10_000
 PREFIXES = 60
+SLOW_CLIENTS = 5000
 # What a stored entry takes beside its body, at most, in any of the servers.
 ENTRY_OVERHEAD_BYTES = 8 * KIB
 
@@ -180,6 +181,30 @@ def purges(bench):
     return [row("purges", kind, size, connections, keys, rounds, offered=rate) for kind, rounds in figures.items()]
 
 
+def crowd(bench):
+    """Hits with and without a crowd of slow clients on the same listener (`crowd.py`)."""
+    size, connections = KIB, max(bench.connections)
+    count, large = (500 if bench.quick else SLOW_CLIENTS), MIB
+    server = servers.Freshet(bench)
+    server.start(64 * MIB)
+    variant = next(iter(server.ports))
+    figures = {"without": [], "beside slow clients": []}
+    try:
+        bench.turns.check_hits(server, size)
+        bench.turns.check_hits(server, large)
+        rate = SHARE_OF_SATURATION * bench.turns.wrk(server, variant, size, connections, 1, 2)["rate"]
+        bench.say(f"crowd: {count} slow clients, {rate:.0f} hits a second")
+        plan = {"rate": rate, "seconds": bench.seconds, "order": "one"}
+        for _ in range(bench.rounds):
+            figures["without"].append(bench.turns.drive(server, variant, size, connections, **plan))
+            held = bench.turns.crowd(server, variant, count, template(large).replace("{}", "0"))
+            figures["beside slow clients"].append(bench.turns.drive(server, variant, size, connections, **plan))
+            bench.processes.end(held)
+    finally:
+        server.stop()
+    return [row("crowd", kind, size, connections, 1, rounds, offered=rate) for kind, rounds in figures.items()]
+
+
 def misses(bench, name, fresh_share):
     """Requests of which a share is for what was never asked for before."""
     rows = []
@@ -291,7 +316,7 @@ def parts(bench):
             for name, count in counted.items()]
 
 
-ALL = ["parts", "hot", "zipf", "equal", "threads", "purges", "misses", "mix", "cold", "memory"]
+ALL = ["parts", "hot", "zipf", "equal", "threads", "purges", "crowd", "misses", "mix", "cold", "memory"]
 
 
 def run(bench, names):
@@ -300,7 +325,7 @@ def run(bench, names):
         yield parts(bench)
     if {"hot", "zipf", "equal"} & set(names):
         yield from hits(bench, names)
-    for name, scenario in (("threads", threads), ("purges", purges)):
+    for name, scenario in (("threads", threads), ("purges", purges), ("crowd", crowd)):
         if name in names:
             yield scenario(bench)
     for name, fresh_share in (("misses", 1.0), ("mix", 0.1)):

@@ -6,6 +6,7 @@ variants: a port with settings of its own. `hit` tells from an answer whether it
 
 import os
 import pathlib
+import resource
 import shutil
 import tempfile
 
@@ -119,7 +120,9 @@ class Nginx(Server):
     package = "nginx-light"
     program = "nginx"
     has_check_port = True
-    opened = "open_file_cache max=300000 inactive=1d; open_file_cache_valid 1d; open_file_cache_min_uses 1;"
+    # As many files as the process may have open beside its connections: three variants keep their own.
+    files = min(300_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1024) // 3)
+    opened = f"open_file_cache max={files} inactive=1d; open_file_cache_valid 1d; open_file_cache_min_uses 1;"
     settings = {
         "nginx, sendfile off": f"sendfile off; {opened}",
         "nginx, sendfile off, large buffers": f"sendfile off; output_buffers 1 1m; {opened}",

@@ -4,6 +4,7 @@ import hashlib
 import json
 import pathlib
 import subprocess
+import sys
 
 import process
 from process import Failed
@@ -71,6 +72,17 @@ class Turns:
         figures = json.loads(holder.stdout.readline() or "{}")
         if figures.get("requests") != connections:
             raise Failed(f"{connections} connections could not be held: {figures}")
+        return holder
+
+    def crowd(self, server, variant, count, path):
+        """Slow clients, connected; the process that holds them."""
+        command = [sys.executable, pathlib.Path(__file__).with_name("crowd.py"), process.HOST, server.ports[variant]]
+        holder = self.bench.processes.start(
+            [*command, count, path], self.bench.load_core, self.bench.folder / "crowd.log",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
+        if holder.stdout.readline().strip() != "ready":
+            raise Failed(f"{count} slow clients could not be connected")
         return holder
 
     def fill(self, server, size, keys, variant=None, **plan):

@@ -42,7 +42,7 @@ impl AllowanceShown {
     pub(super) fn of(admin: &Admin, account: usize, allowance: &Allowance) -> AllowanceShown {
         let Allowance { limit, used, month, .. } = *allowance;
         AllowanceShown {
-            account: admin.endpoints.id_of(account).to_owned(),
+            account: admin.endpoints().id_of(account).to_owned(),
             limit,
             used,
             left: limit.map(|limit| limit.saturating_sub(used)),

@@ -355,7 +355,7 @@ fn date_of(earlier: Moment, now: Moment, wall: SystemTime) -> String {
 
 /// A key as a URL. Without one, which is so where every endpoint's path is taken by a deeper one, the key itself.
 fn url_of(admin: &Admin, key: &Key) -> String {
-    admin.endpoints.url_of(key).unwrap_or_else(|| key.to_string())
+    admin.endpoints().url_of(key).unwrap_or_else(|| key.to_string())
 }
 
 /// The asset of what may be a key's text.
@@ -369,9 +369,11 @@ fn key_in(parameters: &Parameters, caller: &Principal, admin: &Admin) -> Result<
     let account = match caller.own_account() {
         Some(own) => own,
         // An operator's: whosever it is.
-        None => admin.endpoints.parse_url(url).map_err(|error| refused("url", &Refusal::Url(error)))?.account,
+        None => {
+            admin.endpoints().parse_url(url).map_err(|error| refused("url", &Refusal::Url(error)))?.account
+        }
     };
-    match Target::parse(url, account, &admin.endpoints) {
+    match Target::parse(url, account, &admin.endpoints()) {
         Ok(Target::Url(key)) => {
             caller.may_see(&Target::Asset(AssetName::of(&key)))?;
             Ok(key)
@@ -387,7 +389,7 @@ fn key_in(parameters: &Parameters, caller: &Principal, admin: &Admin) -> Result<
 /// The beginning of keys that is asked for, if the caller may see what lies there.
 fn prefix_in(parameters: &Parameters, caller: &Principal, admin: &Admin) -> Result<KeyPrefix, AdminError> {
     let text = parameters.required("prefix", PREFIX_HELP)?;
-    let parsed = admin.endpoints.parse_prefix(text.strip_suffix('*').unwrap_or(text));
+    let parsed = admin.endpoints().parse_prefix(text.strip_suffix('*').unwrap_or(text));
     let refusal = match (parsed, caller.own_account()) {
         (Ok((owner, prefix)), own) if own.is_none_or(|own| own == owner) => {
             caller.may_see(&Target::Prefix(prefix.clone()))?;
@@ -395,7 +397,7 @@ fn prefix_in(parameters: &Parameters, caller: &Principal, admin: &Admin) -> Resu
         }
         // Another account's URLs are as unknown as nobody's.
         (Ok(_) | Err(KeyError::UnknownHost | KeyError::UnknownPath), Some(own)) => {
-            Refusal::OutsideAccount { endpoints: admin.endpoints.of_account(own).into() }
+            Refusal::OutsideAccount { endpoints: admin.endpoints().of_account(own).into() }
         }
         (Ok(_), None) => unreachable!("every owner is right where the caller has no account of its own"),
         (Err(error), _) => Refusal::Url(error),

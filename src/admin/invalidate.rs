@@ -175,8 +175,9 @@ impl Admin {
         let first = event.selectors.first().map_or("", String::as_str);
         let owner = match event.kind {
             Kind::Uri | Kind::UriPrefix => {
-                let located = self.endpoints.parse_url(&without_dots(first));
-                located.ok().map(|located| self.endpoints.id_of(located.account).to_owned())
+                let endpoints = self.endpoints();
+                let located = endpoints.parse_url(&without_dots(first));
+                located.ok().map(|located| endpoints.id_of(located.account).to_owned())
             }
             Kind::Origin => self.ids_on(first)?.first().map(|id| id.to_string()),
             // Two accounts on one host may have the same group: which is meant has to be said.
@@ -200,7 +201,8 @@ impl Admin {
                     named.push(Named::Host { host, confirm });
                 }
                 Kind::Group => {
-                    let id = self.endpoints.id_of(account);
+                    let endpoints = self.endpoints();
+                    let id = endpoints.id_of(account);
                     if !self.ids_on(selector)?.iter().any(|known| **known == *id) {
                         return Err(origin_unknown());
                     }
@@ -221,7 +223,7 @@ impl Admin {
 
     /// A URL with its `*` as characters. Where an account's URLs are opaque there is no other spelling of a `*`.
     fn literal(&self, selector: &str, account: usize) -> Result<String, AdminError> {
-        if selector.contains('*') && self.endpoints.is_opaque(account) {
+        if selector.contains('*') && self.endpoints().is_opaque(account) {
             return Err(AdminError::SelectorUnsupported);
         }
         Ok(without_dots(selector).replace('*', "%2A"))
@@ -229,7 +231,7 @@ impl Admin {
 
     /// The ids of the accounts that have an endpoint on this origin.
     fn ids_on(&self, origin: &str) -> Result<Box<[Box<str>]>, AdminError> {
-        authority(origin).map(|authority| self.endpoints.accounts_on(&authority))
+        authority(origin).map(|authority| self.endpoints().accounts_on(&authority))
     }
 
     /// Waits until the sweep of a purge has ended; not for longer than a client should.

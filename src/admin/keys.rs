@@ -186,7 +186,7 @@ pub(super) async fn remove(
 impl Admin {
     /// Takes over what the ledger has.
     pub(super) fn renew_keys(&self) {
-        self.access.renew(&self.purger, &self.endpoints);
+        self.access.renew(&self.purger, &self.endpoints());
     }
 }
 
@@ -208,7 +208,7 @@ fn read(body: &[u8], admin: &Admin) -> Result<(Grant, Option<Box<str>>), AdminEr
     })?;
     let urls = texts(members.urls, "urls")?;
     let note = text(members.note, "note")?.map(String::into_boxed_str);
-    let grant = admin.access.grant(name, account, Scopes::of(&scopes), urls, &admin.endpoints);
+    let grant = admin.access.grant(name, account, Scopes::of(&scopes), urls, &admin.endpoints());
     let grant = grant.map_err(|error| {
         let help = format!("The member {} {error}.", error.member());
         InputError::new(error.member(), "key_invalid", help)

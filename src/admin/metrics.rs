@@ -50,7 +50,7 @@ pub(super) async fn metrics(
             principal.require(Scope::Read)?;
             match principal.own_account() {
                 Some(account) => Accounts::One(account),
-                None => Accounts::All(principal.accounts_count()),
+                None => Accounts::All(principal.all_accounts().collect()),
             }
         }
     };
@@ -67,12 +67,11 @@ pub(super) async fn metrics(
 }
 
 /// Whose rows are shown.
-#[derive(Clone, Copy)]
 enum Accounts {
     None,
     One(usize),
-    /// So many.
-    All(usize),
+    /// Of all that there are.
+    All(Vec<usize>),
 }
 
 /// What all rows are taken from, looked at once.
@@ -89,29 +88,32 @@ struct Looked<'a> {
 
 impl Looked<'_> {
     fn at(admin: &Admin, accounts: Accounts) -> Looked<'_> {
-        let shown = match accounts {
-            Accounts::None => 0..0,
-            Accounts::One(account) => account..account + 1,
-            Accounts::All(count) => 0..count,
-        };
+        let endpoints = admin.endpoints();
         let mut origins = admin.telemetry.metrics.origins.all();
-        match accounts {
-            Accounts::None => origins.clear(),
-            Accounts::One(own) => origins.retain(|origin| *origin.account == *admin.endpoints.id_of(own)),
-            Accounts::All(_) => {}
-        }
-        let allowances = shown.filter_map(|account| {
+        let shown = match accounts {
+            Accounts::None => {
+                origins.clear();
+                Vec::new()
+            }
+            Accounts::One(own) => {
+                origins.retain(|origin| *origin.account == *endpoints.id_of(own));
+                vec![own]
+            }
+            Accounts::All(all) => all,
+        };
+        let allowances = shown.into_iter().filter_map(|account| {
             let allowance = admin.purger.allowance(account);
             let limit = allowance.limit?;
-            Some((admin.endpoints.id_of(account).to_owned(), limit, limit.saturating_sub(allowance.used)))
+            Some((endpoints.id_of(account).to_owned(), limit, limit.saturating_sub(allowance.used)))
         });
+        let allowances = allowances.collect();
         Looked {
             admin,
             cache: admin.cache.figures(),
             purges: admin.purger.figures(),
             ledger: admin.purger.ledger_figures(),
             origins,
-            allowances: allowances.collect(),
+            allowances,
         }
     }
 
@@ -141,7 +143,8 @@ impl Looked<'_> {
             Row::FetchesActive => level(self.cache.tickets as f64),
             Row::Flights => level(self.cache.flights as f64),
             Row::OriginFailing => self.of_origins(|health| {
-                Some(Value::Level(f64::from(u8::from(health.state() == origins::State::Failing))))
+                let fails = matches!(health.state(), origins::State::Failing | origins::State::Out);
+                Some(Value::Level(f64::from(u8::from(fails))))
             }),
             Row::OriginFetches => self.of_origins(|health| Some(Value::Count(health.fetches))),
             Row::OriginFailures => self.of_origins(|health| Some(Value::Count(health.failures))),

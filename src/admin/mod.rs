@@ -31,6 +31,7 @@ mod pages;
 mod purge_method;
 mod purges;
 mod records;
+mod reload;
 mod routes;
 mod session;
 #[cfg(test)]
@@ -44,9 +45,10 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -77,6 +79,8 @@ use allowance::AllowanceShown;
 use input::InputError;
 use purges::VerdictShown;
 
+pub use reload::{NotReloaded, ReloadDoor, Reloaded};
+
 /// What the control plane needs.
 pub struct Admin {
     purger: Purger,
@@ -84,10 +88,11 @@ pub struct Admin {
     /// Held while the store is walked.
     auditing: Mutex<()>,
     access: access::Access,
-    endpoints: Arc<Endpoints>,
-    hosts: Vec<Authority>,
+    endpoints: ArcSwap<Endpoints>,
+    hosts: ArcSwap<Vec<Authority>>,
     clock: Clock,
     telemetry: Telemetry,
+    reload_door: OnceLock<Weak<dyn ReloadDoor>>,
     times: Times,
 }
 
@@ -129,10 +134,11 @@ impl Admin {
             cache,
             auditing: Mutex::default(),
             access,
-            endpoints,
-            hosts: config.hosts.clone(),
+            endpoints: ArcSwap::new(endpoints),
+            hosts: ArcSwap::from_pointee(config.hosts.clone()),
             telemetry: Telemetry::new(Arc::new(Metrics::default()), &clock),
             clock,
+            reload_door: OnceLock::new(),
             times: Times::default(),
         }
     }
@@ -142,15 +148,35 @@ impl Admin {
         Admin { telemetry, ..self }
     }
 
+    /// Serves these accounts and keys from now on. Sessions go on where their key is there still, with what it may do now.
+    /// An account keeps its place (`purge/roster.rs`); the purger has been told before.
+    pub fn take_over(
+        &self,
+        config: &config::Admin,
+        accounts: &[Account],
+        keys: &[NamedKey],
+        endpoints: Arc<Endpoints>,
+    ) {
+        self.hosts.store(Arc::new(config.hosts.clone()));
+        self.endpoints.store(Arc::clone(&endpoints));
+        self.access.take_over(accounts, keys, &self.purger, &endpoints);
+    }
+
+    /// The accounts' URLs, as they are now: whoever needs two answers of them asks once.
+    fn endpoints(&self) -> Arc<Endpoints> {
+        self.endpoints.load_full()
+    }
+
     /// Refuses wishes that this caller may not purge in this account. What can't be purged at all passes here: why
     /// not is said to everybody alike.
     fn permit(&self, principal: &Principal, account: usize, wishes: &[Wish]) -> Result<(), Denial> {
         principal.require(Scope::Purge)?;
+        let endpoints = self.endpoints();
         for wish in wishes {
             if let Named::Host { .. } | Named::Everything { .. } = wish.named {
                 principal.require(Scope::Operator)?;
             }
-            if let Ok(target) = wish.target(account, self.endpoints.id_of(account), &self.endpoints) {
+            if let Ok(target) = wish.target(account, endpoints.id_of(account), &endpoints) {
                 principal.may_purge(&target)?;
             }
         }
@@ -313,6 +339,8 @@ enum AdminError {
     KeyOfConfig,
     /// Nothing was changed.
     Change(ChangeError),
+    /// The config stays as it was.
+    NotReloaded(NotReloaded),
     /// The purge did not take place.
     Purge(PurgeError),
     /// Targets that can't be purged, or that the caller may not purge; with the verdicts on all.
@@ -421,6 +449,8 @@ impl AdminError {
             AdminError::KeyOfConfig => (Is::CONFLICT, "This key is one of the config's.", "key_of_config",
                 "Take it out of the config, and start again."),
             AdminError::Change(error) => return change_parts(*error),
+            // What is wrong is the error's own; `into_response` has it.
+            AdminError::NotReloaded(_) => (Is::CONFLICT, "The config stays as it was.", "not_reloaded", ""),
             AdminError::Purge(error) => return purge_parts(error),
         };
         parts
@@ -511,6 +541,7 @@ impl IntoResponse for AdminError {
                     ..plain
                 }
             }
+            AdminError::NotReloaded(error) => ErrorBody { help: error.to_string().into(), ..plain },
             AdminError::Denied(denial) => ErrorBody { help: denial.to_string().into(), ..plain },
             AdminError::Targets { verdicts, .. } => ErrorBody { targets: Some(verdicts), ..plain },
             AdminError::Exhausted(allowance, _) => ErrorBody { allowance: Some(*allowance), ..plain },

@@ -100,10 +100,13 @@ pub(super) struct Series {
     purges: Vec<u64>,
 }
 
+/// One of an account's origins.
 #[derive(Serialize, ToSchema)]
 pub(super) struct OriginBody {
     account: String,
     address: String,
+    /// `unknown` (not asked yet), `ok`, `failing` (its last answer was an error, broke off, or did not come), or `out`: it
+    /// gave no answer, and the account's other origins are asked until it does.
     state: &'static str,
     fetches: u64,
     failures: u64,
@@ -140,7 +143,8 @@ pub(super) async fn overview(
     let principal = admin.principal(&req, connection)?;
     principal.require(Scope::Read)?;
     let minutes = Parameters::of(req.uri()).number("minutes", 1..=MINUTES_MAX, MINUTES)?;
-    let own = principal.own_account().map(|account| admin.endpoints.id_of(account));
+    let endpoints = admin.endpoints();
+    let own = principal.own_account().map(|account| endpoints.id_of(account));
     let (telemetry, cache) = (&admin.telemetry, admin.cache.figures());
     let latency = telemetry.metrics.latency.counts();
     let is_shown = |origin: &Arc<origins::Origin>| own.is_none_or(|own| own == &*origin.account);

@@ -58,7 +58,7 @@ impl Admin {
             id: String,
         }
         let principal = self.access.identify_by_key(fields, peer, self.clock.now())?;
-        let account = principal.account(Some(self.endpoints.id_of(account)))?;
+        let account = principal.account(Some(self.endpoints().id_of(account)))?;
         let wishes = [wish(url, fields)?];
         self.permit(&principal, account, &wishes)?;
         let id = self.submit(&principal, Door::PurgeMethod, account, &wishes, Attempt::First).await?;

@@ -134,8 +134,8 @@ pub(super) async fn create(
     let shown = shown.unwrap_or_else(|| {
         let targets =
             judged.iter().zip(wishes).flat_map(|(judged, wish)| judged.as_ref().map(|target| (wish, target)));
-        let id = admin.endpoints.id_of(account);
-        PurgeShown::accepted(accepted.id, id, targets, &by, note, admin.clock.wall())
+        let endpoints = admin.endpoints();
+        PurgeShown::accepted(accepted.id, endpoints.id_of(account), targets, &by, note, admin.clock.wall())
     });
     Ok(reply(StatusCode::CREATED, &shown))
 }

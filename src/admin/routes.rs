@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::openapi::{self, Description};
 use super::{
     Admin, AdminError, allowance, api, cache, csv, dashboard, health, invalidate, keys, metrics, overview,
-    purges, session, site,
+    purges, reload, session, site,
 };
 
 /// Where the path of one request's status ends and its id begins.
@@ -52,6 +52,7 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(health::ready))
         .routes(routes!(health::version))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(reload::reload))
         .routes(routes!(openapi::describe))
 }
 
@@ -80,7 +81,7 @@ async fn guard(
     req: Request,
     next: Next,
 ) -> Result<Response, AdminError> {
-    site::check(&req, &admin.hosts, connection.local)?;
+    site::check(&req, &admin.hosts.load(), connection.local)?;
     // Dropped in the middle, a purge is whole or has not begun (`purge/mod.rs`).
     tokio::time::timeout(admin.times.request, next.run(req)).await.map_err(|_| AdminError::Late)
 }

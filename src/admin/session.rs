@@ -109,16 +109,15 @@ pub(super) async fn who(
     let expires_at = lasts
         .filter(|_| !req.headers().contains_key(header::AUTHORIZATION))
         .map(|left| humantime::format_rfc3339_millis(admin.clock.wall() + left).to_string());
-    let body_of = |account| AccountBody {
-        id: admin.endpoints.id_of(account),
-        url_endpoints: admin.endpoints.of_account(account),
-    };
-    let accounts = accounts_of(&principal).map(body_of).collect();
+    let endpoints = admin.endpoints();
+    let body_of =
+        |account| AccountBody { id: endpoints.id_of(account), url_endpoints: endpoints.of_account(account) };
+    let accounts = accounts_of(&principal).into_iter().map(body_of).collect();
     Ok(reply(
         StatusCode::OK,
         &Who {
             name: principal.name(),
-            account: principal.own_account().map(|account| admin.endpoints.id_of(account)),
+            account: principal.own_account().map(|account| endpoints.id_of(account)),
             accounts,
             scopes: principal.scopes().words(),
             urls: principal.urls(),
@@ -127,11 +126,8 @@ pub(super) async fn who(
     ))
 }
 
-fn accounts_of(principal: &Principal) -> std::ops::Range<usize> {
-    match principal.own_account() {
-        Some(own) => own..own + 1,
-        None => 0..principal.accounts_count(),
-    }
+fn accounts_of(principal: &Principal) -> Vec<usize> {
+    principal.own_account().map_or_else(|| principal.all_accounts().collect(), |own| vec![own])
 }
 
 /// Sign out

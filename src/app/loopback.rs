@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use http_body_util::{BodyExt, Empty};
@@ -22,12 +23,12 @@ use crate::purge::{Fetched, Fetcher};
 /// Fetches what was purged through the proxy.
 pub(super) struct Loopback {
     proxy: SocketAddr,
-    endpoints: Arc<Endpoints>,
+    endpoints: Arc<ArcSwap<Endpoints>>,
 }
 
 impl Loopback {
     /// Through the proxy that listens on this address.
-    pub(super) fn new(listens: SocketAddr, endpoints: Arc<Endpoints>) -> Loopback {
+    pub(super) fn new(listens: SocketAddr, endpoints: Arc<ArcSwap<Endpoints>>) -> Loopback {
         let ip = match listens.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -39,7 +40,7 @@ impl Loopback {
 
 impl Fetcher for Loopback {
     fn warm(&self, key: Key, fields: HeaderMap) -> Pin<Box<dyn Future<Output = Fetched> + Send>> {
-        let url = self.endpoints.url_of(&key);
+        let url = self.endpoints.load().url_of(&key);
         let proxy = self.proxy;
         Box::pin(async move {
             let failure = match url.map(|url| request(&url, fields)) {
@@ -146,14 +147,14 @@ mod tests {
         );
         let sources = config::Sources { variable: &|_| None, folder: Path::new("/"), cores: 1 };
         let config = config::parse(&text, "the test's config", &sources).unwrap();
-        let endpoints = Arc::new(Endpoints::new(&config.accounts));
+        let endpoints = Arc::new(ArcSwap::from_pointee(Endpoints::new(&config.accounts)));
         let app = App::start(config, Clock::system()).unwrap();
         let loopback = Loopback::new(app.proxy, endpoints);
         (app, loopback)
     }
 
     fn warm(loopback: &Loopback, path: &str, fields: HeaderMap) -> Fetched {
-        let key = loopback.endpoints.parse_url(&format!("https://img.test/demo/{path}")).unwrap().key;
+        let key = loopback.endpoints.load().parse_url(&format!("https://img.test/demo/{path}")).unwrap().key;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(loopback.warm(key, fields))
     }
@@ -194,9 +195,9 @@ mod tests {
             let by = By { key: "root".into(), door: Door::Api };
             let (attempt, warm) = (Attempt::First, Warm::new(2, 1000));
             let purge = Submission { account: 0, wishes: &wishes, attempt, by, note: None, warm };
-            let id = app.purger.submit(purge).await.unwrap().id;
+            let id = app.running.purger.submit(purge).await.unwrap().id;
             loop {
-                let record = app.purger.request(None, id).await.unwrap().unwrap();
+                let record = app.running.purger.request(None, id).await.unwrap().unwrap();
                 let progress = record.purge().and_then(|purge| purge.warm).unwrap();
                 if progress.state.has_ended() {
                     return progress;
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn a_listener_on_every_address_is_reached_on_loopback() {
         let reached = |listens: &str| {
-            let endpoints = Arc::new(Endpoints::new(&[]));
+            let endpoints = Arc::new(ArcSwap::from_pointee(Endpoints::new(&[])));
             Loopback::new(listens.parse().unwrap(), endpoints).proxy.to_string()
         };
         assert_eq!(reached("0.0.0.0:8080"), "127.0.0.1:8080");

@@ -12,7 +12,7 @@
 //! `fence.rs` has the first half of the discipline, over what `span.rs` names; `snapshot.rs` is what of it a look-up
 //! reads; `store.rs` has the per-key step, over `map.rs`; `flight.rs` the sharing; `index.rs` the orders that a sweep
 //! follows; `hottest.rs` what of all that is worth being fetched again; `variant.rs` and `fields.rs` what is stored; `markers.rs` what does not wait; `audit.rs` looks for what
-//! must not be there, `inspect.rs` is the reading door, and `parts.rs` lets a bench have a part alone. All of them
+//! must not be there, `inspect.rs` is the reading door, `shed.rs` gives up what is stored where memory is short, and `parts.rs` lets a bench have a part alone. All of them
 //! share state by the types of `sync.rs` alone, and `models/` explores them under other ones.
 
 mod audit;
@@ -41,6 +41,7 @@ mod models;
 pub mod parts;
 #[cfg(test)]
 mod races;
+mod shed;
 mod snapshot;
 mod span;
 mod store;

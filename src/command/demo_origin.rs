@@ -33,7 +33,8 @@ pub fn run(arguments: &DemoOrigin) -> ExitCode {
                 origin.local_addr()
             ));
             let mut signals = super::serve::Signals::new().map_err(|error| error.to_string())?;
-            origin.serve(async move { signals.next().await }).await;
+            // It has no config to read again.
+            origin.serve(async move { while signals.next().await == super::serve::Told::Reload {} }).await;
             Ok::<(), String>(())
         })
     });

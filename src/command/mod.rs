@@ -4,11 +4,14 @@
 pub mod audit;
 pub mod check;
 mod client;
+pub mod completions;
 pub mod demo_origin;
 pub mod inspect;
+pub mod man;
 mod names;
 mod output;
 pub mod purge;
+pub mod reload;
 pub mod serve;
 pub mod status;
 pub mod top;
@@ -28,6 +31,11 @@ const UNREACHABLE: u8 = 69;
 /// Writes a line to standard output. A reader that is gone (`| head`) is no reason to stop.
 fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Writes to standard output what is a file for other programs, with the same patience.
+fn print(text: &[u8]) {
+    let _ = std::io::stdout().lock().write_all(text);
 }
 
 /// Writes a line to standard error, with the same patience.

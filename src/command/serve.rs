@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::say;
-use freshet::app::App;
+use freshet::app::{App, Inherited};
 use freshet::clock::Clock;
 use freshet::config::{self, Account, Config};
 use freshet::limits::DESCRIPTORS_RESERVED;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The picture that a first run tries.
@@ -31,18 +32,36 @@ pub fn run(path: Option<&Path>) -> ExitCode {
         Ok(served) => served,
         Err(error) => return failed(&error),
     };
-    let app = match App::start(config.clone(), Clock::system()) {
+    let inherited = match Inherited::from_environment() {
+        Ok(inherited) => inherited,
+        Err(error) => return failed(&format!("a listener that was handed over is not usable: {error}")),
+    };
+    let app = match App::start_on(config.clone(), Clock::system(), inherited) {
         Ok(app) => app,
         Err(error) => return failed(&error),
     };
+    let file = path.map(Path::to_owned);
+    app.reload_by(move || {
+        let (mut config, _) = config::load(file.as_deref())?;
+        fit_to_descriptors(&mut config.proxy.connections_max);
+        Ok(config)
+    });
     welcome(&config, &name, &app);
-    runtime.block_on(signals.next());
+    notify(&[NotifyState::Ready]);
+    while runtime.block_on(signals.next()) == Told::Reload {
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
+            notify(&[NotifyState::Reloading, now]);
+        }
+        let _ = app.reload(); // It has said in the log how it went.
+        notify(&[NotifyState::Ready]);
+    }
+    notify(&[NotifyState::Stopping]);
     tracing::info!(
         "stopping; running answers have {:?}, a second signal ends at once",
         config.proxy.drain_timeout
     );
     std::thread::spawn(move || {
-        runtime.block_on(signals.next());
+        while runtime.block_on(signals.next()) == Told::Reload {}
         tracing::warn!("stopped at once");
         std::process::exit(1);
     });
@@ -69,15 +88,32 @@ fn fit_to_descriptors(connections_max: &mut usize) {
     }
 }
 
+/// Tells the service manager, where there is one (sd_notify(3)).
+fn notify(states: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}
+
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     super::complain(format!("freshet: {error}"));
     ExitCode::from(super::FAILED)
 }
 
-/// The signals that end the process.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// To end.
+    Stop,
+    /// To read the config again.
+    Reload,
+}
+
+/// The signals that a server listens to.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -86,14 +122,16 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
     /// Waits for the next one.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::Reload,
         }
     }
 }

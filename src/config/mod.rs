@@ -1,11 +1,13 @@
 //! TOML → typed config; every problem in the file reported at once.
 //!
 //! `types.rs` has the values that the rest of the process is given, `read.rs` makes them from the text,
-//! `route.rs` does so for `[[routes]]`, `keys.rs` for `[[keys]]`, `grant.rs` has what a key may do, `section.rs` reads one table, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
+//! `origin.rs` does so for an account's origins, `route.rs` for `[[routes]]`, `keys.rs` for `[[keys]]`, `grant.rs` has what a key may do, `section.rs` reads one table, `changes.rs` compares two configs, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
 
 mod authority;
+mod changes;
 mod grant;
 mod keys;
+mod origin;
 mod problem;
 mod read;
 mod route;
@@ -17,13 +19,14 @@ mod types;
 use std::path::{Path, PathBuf};
 
 pub use authority::{Authority, AuthorityError};
+pub use changes::{Changes, Stated};
 pub use grant::{Grant, GrantError, Scope, Scopes};
 pub use problem::{ConfigError, Problem};
 pub use read::{DEFAULT_TEXT, Sources, parse};
 pub use types::{
     AccessForm, AccessLog, Account, Admin, Cache, Config, DemoOrigin, Fetch, Format, Hint, HttpMode, Ledger,
-    Lifetimes, Log, LogFormat, NamedKey, Origin, OriginServer, Parameter, PrivateKey, Proxy, Route,
-    SetCookie, UrlEndpoint, Urls,
+    Lifetimes, Log, LogFormat, NamedKey, Origin, OriginServer, OriginTls, Parameter, PrivateKey, Proxy,
+    Roots, Route, SetCookie, UrlEndpoint, Urls,
 };
 
 /// The file that is looked for in the working directory where none is named.

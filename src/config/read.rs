@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::authority::Authority;
+use super::changes::Stated;
 use super::problem::{ConfigError, Problem};
 use super::section::{Problems, Section, Value};
 use super::types::*;
@@ -38,9 +39,10 @@ pub fn parse(text: &str, name: &str, sources: &Sources<'_>) -> Result<Config, Co
         }
         return Err(invalid(name, problems.list));
     }
+    let stated = Stated::of(root.get_ref());
     let mut root = Section::new(Some(root.get_ref()), "", 0);
-    let mut reading = Reading { problems, sources, warnings: Vec::new() };
-    let config = reading.config(&mut root);
+    let mut reading = Reading { problems, sources, warnings: Vec::new(), roots: HashMap::new() };
+    let config = Config { stated, ..reading.config(&mut root) };
     root.finish(&mut reading.problems);
     if reading.problems.list.is_empty() {
         return Ok(config);
@@ -55,8 +57,10 @@ fn invalid(name: &str, problems: Vec<Problem>) -> ConfigError {
 
 pub(super) struct Reading<'a> {
     pub(super) problems: Problems<'a>,
-    sources: &'a Sources<'a>,
+    pub(super) sources: &'a Sources<'a>,
     pub(super) warnings: Vec<String>,
+    /// Files of certificates that were read: many accounts may share one.
+    pub(super) roots: HashMap<PathBuf, Arc<Roots>>,
 }
 
 impl<'a> Reading<'a> {
@@ -72,11 +76,16 @@ impl<'a> Reading<'a> {
             let rule = "must differ from proxy.listen: purges and images have a port each";
             self.problems.add(0, "admin.listen", &admin.listen.to_string(), rule);
         }
+        if proxy.hand_over && ledger.path.is_none() {
+            let rule = "needs a ledger in a file: it is what one process hands to the next";
+            self.problems.add(0, "proxy.hand_over", "true", rule);
+        }
         let reachable = !proxy.listen.ip().is_loopback() || !admin.listen.ip().is_loopback();
         let accounts = self.accounts(root, reachable);
         let keys = self.keys(root, &accounts, reachable);
         let routes = self.routes(root, &accounts);
         let warnings = std::mem::take(&mut self.warnings);
+        let stated = Stated::default();
         Config {
             proxy,
             admin,
@@ -90,6 +99,7 @@ impl<'a> Reading<'a> {
             keys,
             routes,
             warnings,
+            stated,
         }
     }
 
@@ -105,7 +115,9 @@ impl<'a> Reading<'a> {
             idle_timeout: section.duration("idle_timeout", "60s", "100ms"..="1h", problems),
             body_timeout: section.duration("body_timeout", "10s", "100ms"..="10m", problems),
             write_timeout: section.duration("write_timeout", "30s", "100ms"..="10m", problems),
+            lame_duck: section.duration("lame_duck", "0s", "0s"..="10m", problems),
             drain_timeout: section.duration("drain_timeout", "30s", "0s"..="1h", problems),
+            hand_over: section.optional_boolean("hand_over", problems).unwrap_or(false),
             purge_method: section.optional_boolean("purge_method", problems).unwrap_or(false),
         };
         section.finish(problems);
@@ -135,8 +147,12 @@ impl<'a> Reading<'a> {
         let max_bytes = section.bytes("max_bytes", 512 << 20, limits::CACHE_BYTES_MIN..=1 << 46, problems);
         let object_max_bytes =
             section.bytes("object_max_bytes", 32 << 20, 1024..=limits::OBJECT_BYTES_MAX, problems);
+        let has_limit = section.take("process_max_bytes").is_some();
+        let process_max_bytes =
+            section.bytes("process_max_bytes", 0, limits::PROCESS_BYTES_MIN..=1 << 46, problems);
+        let process_max_bytes = has_limit.then_some(process_max_bytes);
         section.finish(problems);
-        Cache { max_bytes, object_max_bytes: object_max_bytes.min(max_bytes) }
+        Cache { max_bytes, process_max_bytes, object_max_bytes: object_max_bytes.min(max_bytes) }
     }
 
     fn fetch(&mut self, root: &mut Section<'a>) -> Fetch {
@@ -150,6 +166,7 @@ impl<'a> Reading<'a> {
             connections_max: section.integer("connections_max", 64, 1..=65_535, problems) as usize,
             keep_alive: section.duration("keep_alive", "4s", "0s"..="10m", problems),
             queue_timeout: section.duration("queue_timeout", "10s", "0s"..="10m", problems),
+            broken_time: section.duration("broken_time", "10s", "0s"..="10m", problems),
         };
         section.finish(problems);
         fetch
@@ -340,103 +357,6 @@ impl<'a> Reading<'a> {
         endpoints
     }
 
-    fn origin(&mut self, section: &mut Section<'a>) -> Origin {
-        let key = section.key("origin");
-        let Some(value) = section.take("origin") else {
-            let rule =
-                "is missing: \"demo\", a URL as in \"http://127.0.0.1:9000/images\", or a table with url";
-            self.problems.add(section.offset, &key, "(none)", rule);
-            return Origin::Demo;
-        };
-        match value.get_ref() {
-            DeValue::String(text) if text == "demo" => Origin::Demo,
-            DeValue::String(text) => {
-                self.origin_server(value, &key, text).map_or(Origin::Demo, Origin::Server)
-            }
-            DeValue::Table(table) => {
-                let mut section = Section::new(Some(table), key.clone(), value.span().start);
-                let origin = self.origin_table(&mut section);
-                section.finish(&mut self.problems);
-                origin.map_or(Origin::Demo, Origin::Server)
-            }
-            _ => {
-                self.problems.of(
-                    value,
-                    &key,
-                    "must be \"demo\", a URL, or a table with url, host and headers",
-                );
-                Origin::Demo
-            }
-        }
-    }
-
-    fn origin_table(&mut self, section: &mut Section<'a>) -> Option<OriginServer> {
-        let url_key = section.key("url");
-        let Some(url) = section.take("url") else {
-            self.problems.add(section.offset, &url_key, "(none)", "is missing: the origin's URL");
-            return None;
-        };
-        let mut server = self.origin_server(url, &url_key, url.get_ref().as_str().unwrap_or_default());
-        let host = section.parsed("host", &mut self.problems, |text| {
-            Authority::parse(text).map_err(|error| error.as_str())?;
-            HeaderValue::from_str(text).map_err(|_| "must be a host name")
-        });
-        let key = section.key("headers");
-        let mut headers = Vec::new();
-        if let Some(given) = section.take("headers") {
-            match given.get_ref().as_table() {
-                Some(table) => {
-                    for (name, value) in table {
-                        headers.extend(self.header(
-                            name.get_ref(),
-                            value,
-                            &format!("{key}.{}", name.get_ref()),
-                        ));
-                    }
-                }
-                None => self.problems.of_secret(given, &key, "must be a table of field names and values"),
-            }
-        }
-        if let Some(server) = &mut server {
-            server.headers = headers;
-            if let Some(host) = host {
-                server.host_field = host;
-            }
-        }
-        server
-    }
-
-    fn header(&mut self, name: &str, value: &Value<'_>, key: &str) -> Option<(HeaderName, HeaderValue)> {
-        const OURS: [&str; 8] =
-            ["host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "via"];
-        let Ok(name) = name.parse::<HeaderName>() else {
-            self.problems.of_secret(value, key, "is no name of a header field");
-            return None;
-        };
-        if OURS.contains(&name.as_str()) {
-            let rule = "this field is Freshet's to write (for Host, set origin.host)";
-            self.problems.of_secret(value, key, rule);
-            return None;
-        }
-        let mut text = HeaderValue::from_str(&self.secret(value, key)?).ok();
-        match &mut text {
-            Some(text) => text.set_sensitive(true),
-            None => self.problems.of_secret(value, key, "holds characters that no field value may have"),
-        }
-        text.map(|text| (name, text))
-    }
-
-    fn origin_server(&mut self, value: &Value<'_>, key: &str, text: &str) -> Option<OriginServer> {
-        let parsed = parse_origin(text);
-        match &parsed {
-            // What stands before an @ is a password more often than not.
-            Err(rule) if text.contains('@') => self.problems.of_secret(value, key, rule),
-            Err(rule) => self.problems.of(value, key, rule),
-            Ok(_) => {}
-        }
-        parsed.ok()
-    }
-
     /// A secret's text: said outright, or by `{ env = "NAME" }` or `{ file = "PATH" }`.
     pub(super) fn secret(&mut self, value: &Value<'_>, key: &str) -> Option<String> {
         if let Some(text) = value.get_ref().as_str() {
@@ -479,7 +399,7 @@ pub(super) fn table_entry<'v>(value: &'v Value<'_>, name: &str) -> Option<&'v st
 }
 
 /// Splits a URL of ours into scheme, authority text and path; nothing else may stand in it.
-fn split_url(text: &str) -> Result<(&'static str, &str, &str), &'static str> {
+pub(super) fn split_url(text: &str) -> Result<(&'static str, &str, &str), &'static str> {
     let (scheme, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
         (Some(rest), _) => ("http", rest),
         (_, Some(rest)) => ("https", rest),
@@ -503,20 +423,4 @@ fn parse_endpoint(text: &str) -> Result<UrlEndpoint, &'static str> {
     let (scheme, authority, path) = split_url(text)?;
     let authority = Authority::parse(authority).map_err(|error| error.as_str())?;
     Ok(UrlEndpoint { scheme, authority, path: path.to_owned() })
-}
-
-fn parse_origin(text: &str) -> Result<OriginServer, &'static str> {
-    let (scheme, authority, base) = split_url(text)?;
-    let tls = scheme == "https";
-    let parsed = Authority::parse(authority).map_err(|error| error.as_str())?;
-    // The canonical authority drops the default port of the other scheme too: read it from the text.
-    let port = authority[authority.rfind(']').unwrap_or(0)..].rsplit_once(':').map(|(_, port)| port);
-    let default = if tls { 443 } else { 80 };
-    let port = port.and_then(|port| port.parse().ok()).unwrap_or(default);
-    let host = parsed.host().to_owned();
-    let host_field = if port == default { host.clone() } else { format!("{host}:{port}") };
-    let host_field =
-        HeaderValue::from_str(&host_field).map_err(|_| "the host is not a valid name or address")?;
-    let host = host.trim_matches(['[', ']']).to_owned();
-    Ok(OriginServer { tls, host, port, base: base.to_owned(), host_field, headers: Vec::new() })
 }

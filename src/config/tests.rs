@@ -24,7 +24,7 @@ origin = { url = "https://[::1]:9443/base/", headers = { authorization = { env =
 
 #[test]
 fn built_in_text_says_the_defaults() {
-    let stated = read(DEFAULT_TEXT).unwrap();
+    let stated = Config { stated: Stated::default(), ..read(DEFAULT_TEXT).unwrap() };
     let bare = r#"
         [[accounts]]
         id = "demo"
@@ -37,7 +37,7 @@ fn built_in_text_says_the_defaults() {
         key = "operator_demo"
         scopes = ["operator"]
     "#;
-    let bare = read(bare).unwrap();
+    let bare = Config { stated: Stated::default(), ..read(bare).unwrap() };
     assert_eq!(format!("{stated:#?}").replace("Line", ""), format!("{bare:#?}").replace("Line", ""));
     assert_eq!(stated.proxy.threads, 3, "as many as cores");
     assert_eq!(stated.ledger.path.as_deref(), Some(Path::new("/etc/freshet/freshet.redb")));
@@ -51,9 +51,13 @@ fn ok_secrets_come_from_the_environment_and_never_show() {
     assert!(account.private_keys[0].matches(&PrivateKey::from_secret("0123456789abcdef0123")));
     assert!(!account.private_keys[0].matches(&PrivateKey::from_secret("0123456789abcdef0124")));
     assert_eq!(account.url_endpoints[0].to_string(), "https://img.example.com/shop");
-    let Origin::Server(origin) = &account.origin else { panic!("{:?}", account.origin) };
-    assert_eq!((origin.tls, &*origin.host, origin.port, &*origin.base), (true, "::1", 9443, "/base"));
-    assert_eq!(origin.host_field, "[::1]:9443");
+    let Origin::Servers(origins) = &account.origin else { panic!("{:?}", account.origin) };
+    let origin = &origins[0];
+    assert_eq!((origins.len(), &*origin.host, origin.port, &*origin.base), (1, "::1", 9443, "/base"));
+    assert_eq!(
+        (origin.host_field.to_str().unwrap(), &*origin.url()),
+        ("[::1]:9443", "https://[::1]:9443/base")
+    );
     assert!(!format!("{config:?}").contains("0123456789abcdef"), "a secret is printed");
 }
 
@@ -115,6 +119,18 @@ fn err_each_rule_between_values() {
         ("[[accounts]]\nprivate_keys = [{ file = \"gone\" }]",           "the file /etc/freshet/gone can't be read"),
         ("[[accounts]]\norigin = { host = \"x\" }",                      "origin.url = (none): is missing"),
         ("[[accounts]]\norigin = { url = \"http://x\", headers = { host = \"y\" } }", "Freshet's to write"),
+        ("[[accounts]]\norigin = \"http://x\"\norigins = [\"http://y\"]", "origins = …: stands beside origin"),
+        ("[[accounts]]\norigins = \"http://x\"",                        "origins = …: must be an array"),
+        ("[[accounts]]\norigins = []",                                  "origins = …: must hold 1 to 16"),
+        ("[[accounts]]\norigins = [\"http://x\", \"demo\"]",            "origins[1] = \"demo\": stands alone"),
+        ("[[accounts]]\norigins = [\"http://x\", 7]",                   "origins[1] = …: must be \"demo\", a URL"),
+        ("[[accounts]]\norigins = [\"http://x:80\", { url = \"http://x/\" }]", "origins[1] = …: http://x:80 stands here twice"),
+        ("[[accounts]]\norigins = [{ url = \"http://x\", roots = \"a\" }]", "origins[0].roots = \"a\": is for an origin"),
+        ("[[accounts]]\norigin = { url = \"http://x\", server_name = \"a\" }", "origin.server_name = \"a\": is for an origin"),
+        ("[[accounts]]\norigin = { url = \"https://x\", server_name = \"a b\" }", "server_name = \"a b\": must be a host name"),
+        ("[[accounts]]\norigin = { url = \"https://x\", roots = 7 }",   "origin.roots = 7: must be a file's path"),
+        ("[[accounts]]\norigin = { url = \"https://x\", roots = \"gone\" }", "roots = \"gone\": the file /etc/freshet/gone can't be read"),
+        ("[fetch]\nbroken_time = \"11m\"",                              "must be a time from \"0s\" to \"10m\""),
         ("[[accounts]]\nurl_endpoints = [\"http://h/a\", \"http://h/a/b\"]", "lies inside http://h/a: aliases"),
         ("[[routes]]\nmatch = \"(\"",                                    "is no regular expression"),
         ("[[routes]]\nmethods = [\"CONNECT\"]",                          "never CONNECT or TRACE"),
@@ -210,6 +226,82 @@ fn ok_times_reach_the_values() {
     assert_eq!(config.proxy.drain_timeout, Duration::ZERO);
 }
 
+/// An account with these origins, in a config that lies in `folder`.
+fn read_origins(folder: &Path, origins: &str) -> Result<Vec<OriginServer>, Vec<String>> {
+    let text = format!(
+        "[[accounts]]\nid = \"a\"\nprivate_keys = [\"0123456789abcdef\"]\nurl_endpoints = [\"http://h\"]\norigins = {origins}\n"
+    );
+    let sources = Sources { variable: &|_| None, folder, cores: 1 };
+    match parse(&text, "test.toml", &sources) {
+        Ok(config) => match &config.accounts[0].origin {
+            Origin::Servers(servers) => Ok(servers.clone()),
+            Origin::Demo => panic!("there are origins"),
+        },
+        Err(ConfigError::Invalid { problems, .. }) => Err(problems.iter().map(ToString::to_string).collect()),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn ok_origins_keep_their_order_and_share_what_a_file_of_roots_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+    let pem = format!("# Ours\n{}{}{}", made.cert.pem(), made.signing_key.serialize_pem(), made.cert.pem());
+    std::fs::write(folder.path().join("ca.pem"), pem).unwrap();
+    let list = r#"["http://a.test:9000/base/", { url = "https://b.test", roots = "ca.pem", host = "img.test" },
+                   { url = "https://10.0.0.1", roots = "ca.pem", server_name = "b.test" }, "https://d.test"]"#;
+    let origins = read_origins(folder.path(), list).unwrap();
+    let urls: Vec<_> = origins.iter().map(OriginServer::url).collect();
+    assert_eq!(
+        urls,
+        ["http://a.test:9000/base", "https://b.test:443", "https://10.0.0.1:443", "https://d.test:443"]
+    );
+    assert_eq!(origins[1].host_field, "img.test");
+    let tls: Vec<_> = origins.iter().map(|origin| origin.tls.as_ref()).collect();
+    let names: Vec<_> = tls.iter().flatten().map(|tls| tls.name.to_str().into_owned()).collect();
+    assert_eq!(names, ["b.test", "b.test", "d.test"]);
+    let roots: Vec<_> = tls.iter().flatten().map(|tls| tls.roots.as_ref()).collect();
+    assert_eq!(roots[0].unwrap().certificates.len(), 2, "the key between them is passed over");
+    assert!(std::sync::Arc::ptr_eq(roots[0].unwrap(), roots[1].unwrap()), "a file is read once");
+    assert!(tls[0].is_none() && roots[2].is_none());
+    assert_eq!(
+        origins,
+        read_origins(folder.path(), list).unwrap(),
+        "what is said in the same words is equal"
+    );
+    std::fs::write(folder.path().join("ca.pem"), made.cert.pem()).unwrap();
+    assert_ne!(origins, read_origins(folder.path(), list).unwrap(), "a file that has changed is told");
+}
+
+#[test]
+fn err_files_of_roots_that_can_not_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = |tag: &str, body: &str| format!("-----BEGIN {tag}-----\n{body}\n-----END {tag}-----\n");
+    #[rustfmt::skip]
+    let table = [
+        // (what stands in the file, the rule)
+        (String::new(),                            "holds no certificate"),
+        ("certificate".into(),                     "holds no certificate"),
+        (pem("PRIVATE KEY", "AAAA"),               "holds no certificate"),
+        (pem("CERTIFICATE", "AAAA"),               "has a certificate that can't be used, number 1: "),
+        (pem("CERTIFICATE", "?"),                  "is no good PEM: "),
+        ("-----BEGIN CERTIFICATE-----\nAAAA".into(), "is no good PEM: "),
+        ("a".repeat(5 << 20),                      "is longer than 4194304 bytes"),
+    ];
+    for (text, rule) in table {
+        std::fs::write(folder.path().join("ca.pem"), &text).unwrap();
+        let list =
+            r#"[{ url = "https://a.test", roots = "ca.pem" }, { url = "https://b.test", roots = "ca.pem" }]"#;
+        let problems = read_origins(folder.path(), list).unwrap_err();
+        assert_eq!(problems.len(), 2, "each place is told: {problems:#?}");
+        let begins = format!(
+            "line 5: accounts[0].origins[0].roots = \"ca.pem\": the file {}",
+            folder.path().display()
+        );
+        assert!(problems[0].starts_with(&begins) && problems[0].contains(rule), "{rule}\n{problems:#?}");
+    }
+}
+
 #[test]
 fn err_a_secret_in_the_wrong_place_is_not_shown() {
     for text in [
@@ -218,6 +310,9 @@ fn err_a_secret_in_the_wrong_place_is_not_shown() {
         "[[accounts]]\norigin = { url = \"http://h\", header = { authorization = \"SECRET\" } }",
         "[[accounts]]\norigin = { url = \"http://h\", headers = [\"authorization: SECRET\"] }",
         "[[accounts]]\norigin = \"http://user:SECRET@h\"",
+        "[[accounts]]\norigins = [\"http://user:SECRET@h\"]",
+        "[[accounts]]\norigin = [{ url = \"http://h\", headers = { authorization = \"SECRET\" } }]",
+        "[[accounts]]\norigins = [\"http://h\", { url = \"http://h\", headers = { authorization = \"SECRET\" } }]",
         "accounts = { private_keys = [\"SECRET\"] }",
     ] {
         let problems = read(text).unwrap_err();

@@ -5,14 +5,17 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 
 use super::authority::Authority;
+use super::changes::Stated;
 use super::grant::Grant;
 
 /// A whole config.
@@ -42,6 +45,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What is allowed here and would be refused elsewhere, for the log.
     pub warnings: Vec<String>,
+    /// The keys that the text states.
+    pub stated: Stated,
 }
 
 /// `[proxy]`
@@ -61,8 +66,12 @@ pub struct Proxy {
     pub body_timeout: Duration,
     /// How long a client may take none of an answer.
     pub write_timeout: Duration,
-    /// How long running answers may take after a signal to stop.
+    /// How long a process that is told to stop goes on accepting, while it says that it is not ready.
+    pub lame_duck: Duration,
+    /// How long running answers may take after that.
     pub drain_timeout: Duration,
+    /// Whether a next process may listen beside this one, and this one beside an earlier one.
+    pub hand_over: bool,
     /// Whether the method PURGE purges here, with a key.
     pub purge_method: bool,
 }
@@ -83,10 +92,12 @@ pub struct Cache {
     pub max_bytes: u64,
     /// Largest body that is stored, in bytes.
     pub object_max_bytes: u64,
+    /// Most memory that the whole process may have, in bytes; nothing: what the system lets it have.
+    pub process_max_bytes: Option<u64>,
 }
 
 /// `[fetch]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
     /// To connect, name look-up and TLS included.
     pub connect_timeout: Duration,
@@ -102,6 +113,8 @@ pub struct Fetch {
     pub keep_alive: Duration,
     /// How long a request waits for a place among those connections before it is refused with 503.
     pub queue_timeout: Duration,
+    /// How long an origin that failed is left out, where an account has several.
+    pub broken_time: Duration,
 }
 
 /// `[ledger]`
@@ -181,6 +194,18 @@ pub struct Account {
     pub demo_key: Option<String>,
 }
 
+impl Account {
+    /// Whether it is none of the config's any more: it has no URL then, and no key opens it.
+    pub fn is_absent(&self) -> bool {
+        self.url_endpoints.is_empty()
+    }
+
+    /// The same after it has left the config.
+    pub fn left(self) -> Account {
+        Account { private_keys: Vec::new(), url_endpoints: Vec::new(), demo_key: None, ..self }
+    }
+}
+
 /// How an account's URLs become keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urls {
@@ -208,19 +233,20 @@ impl fmt::Display for UrlEndpoint {
 }
 
 /// Where an account's images come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The embedded one.
     Demo,
-    /// An HTTP server.
-    Server(OriginServer),
+    /// HTTP servers that have the same images, in the order in which they are asked; 1 to `ORIGINS_MAX`, no two at
+    /// one URL.
+    Servers(Vec<OriginServer>),
 }
 
 /// An origin over HTTP or HTTPS.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginServer {
-    /// Whether TLS is spoken to it.
-    pub tls: bool,
+    /// How TLS is spoken to it; nothing where it is not.
+    pub tls: Option<OriginTls>,
     /// Name or address to connect to, without a port; an IPv6 address without brackets.
     pub host: String,
     /// Port to connect to.
@@ -231,6 +257,30 @@ pub struct OriginServer {
     pub host_field: HeaderValue,
     /// Fields that every request to it carries.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What an origin's certificate must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginTls {
+    /// The name that it is for; also sent to the server (SNI, RFC 6066 §3) where it is no address.
+    pub name: ServerName<'static>,
+    /// Who may have issued it; nothing: whom the system trusts.
+    pub roots: Option<Arc<Roots>>,
+}
+
+/// Certificates that are trusted to issue others, of one file; at least one, and each can be used.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Roots {
+    /// Where they were read from.
+    pub path: PathBuf,
+    /// They.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Roots({} of {})", self.certificates.len(), self.path.display())
+    }
 }
 
 /// A private key, kept as its SHA-256 alone.

@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::Proxy;
 use super::body::{ReplyBody, Segment};
-use super::origin::OriginBody;
+use super::origin_body::OriginBody;
 use super::pipeline::Asked;
 use super::reply::{self, Reply};
 use crate::cache::{Body, Head, Reader, Stamp, Variant};
@@ -199,8 +199,8 @@ impl Proxy {
         length: u64,
     ) -> (StatusCode, HeaderMap, ReplyBody) {
         let from = whole.part.map_or(0, |part| part.range.start);
-        let number = self.boundaries.fetch_add(1, Ordering::Relaxed);
-        let boundary = format!("{}-{number:x}", self.pseudonym);
+        let number = self.lasting.boundaries.fetch_add(1, Ordering::Relaxed);
+        let boundary = format!("{}-{number:x}", self.lasting.pseudonym);
         let mut segments = Vec::with_capacity(2 * ranges.len() + 1);
         for (at, range) in ranges.iter().enumerate() {
             let mut head = Vec::new();

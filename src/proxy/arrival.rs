@@ -11,7 +11,7 @@ use http::header;
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::fill::{Fill, HandedOver, tags};
-use super::origin::{Framing, OriginBody};
+use super::origin_body::{Framing, OriginBody};
 use crate::cache::{Body, Failure, Head, Landing};
 use crate::clock::Moment;
 use crate::semantics::storable::NotStorable;
@@ -151,7 +151,7 @@ impl Fill {
                 Ok(false) => break,
                 Err(failure) => {
                     self.proxy.metrics.fetch_failures.increment(failure.as_str());
-                    self.proxy.note_failure(&self.errand.site, failure);
+                    body.health().failed(self.proxy.cache.clock().wall(), failure.as_str());
                     return self.lead.finish(Err(failure));
                 }
             }

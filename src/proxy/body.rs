@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
 use super::connection::Phase;
-use super::origin::OriginBody;
+use super::origin_body::OriginBody;
 use crate::cache::{self, Failure, Reader};
 use crate::limits::REQUEST_BODY_BYTES_MAX;
 use crate::telemetry::trail::Ending;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::arrival::Course;
 use super::interim::Offers;
-use super::origin::OriginBody;
+use super::origin_body::OriginBody;
 use super::request_id::RequestName;
 use super::{Proxy, Site};
 use crate::cache::{Body, Commit, Failure, Landing, Lead, Lookup, Variant};
@@ -291,7 +291,7 @@ impl Fill {
         match self.proxy.cache.commit(&self.lead, variant.clone()) {
             Commit::Stored => {
                 self.proxy.metrics.stored.increment();
-                self.proxy.refreshes.succeeded(self.lead.key());
+                self.proxy.lasting.refreshes.succeeded(self.lead.key());
             }
             Commit::Purged => self.proxy.metrics.not_stored_purged.increment(),
         }
@@ -338,9 +338,10 @@ mod tests {
         let config = config::parse(CONFIG, "the test's config", &sources).unwrap();
         let endpoints = Arc::new(Endpoints::new(&config.accounts));
         let key = endpoints.parse_url("http://img.test/a.png").unwrap().key;
-        let Origin::Server(server) = config.accounts[0].origin.clone() else { panic!() };
+        let Origin::Servers(servers) = config.accounts[0].origin.clone() else { panic!() };
         let cache = Cache::new(1 << 20, Clock::manual(1_700_000_000));
-        let proxy = Proxy::new(&config, endpoints, cache.clone(), vec![server], None, Arc::default(), "test");
+        let proxy =
+            Proxy::new(&config, endpoints, cache.clone(), vec![servers], None, Arc::default(), "test");
         let (site, policy) = (proxy.sites[0].clone(), Arc::new(Policy::image()));
         let fields = fields::cacheable_request(&HeaderMap::new(), &policy);
         let fill = |lead| {

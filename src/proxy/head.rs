@@ -9,7 +9,7 @@ use super::answer::Whole;
 use super::body::ReplyBody;
 use super::fill::{self, stands_in_for};
 use super::interim::Open;
-use super::origin::OriginBody;
+use super::origin_body::OriginBody;
 use super::pipeline::{Asked, Outcome};
 use super::reply::Reply;
 use crate::cache::{Commit, Failure, Lead, Lookup, Variant};

@@ -10,28 +10,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use http::{HeaderValue, header};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Proxy;
 use super::connection::{Guarded, Phase, Times};
 use super::interim::Interim;
-use crate::limits::{ACCEPT_BACKLOG, REQUEST_HEAD_BYTES_MAX, SEND_BUFFER_BYTES};
+use crate::limits::{ACCEPT_BACKLOG, LAST_HANDSHAKES_TIME, REQUEST_HEAD_BYTES_MAX, SEND_BUFFER_BYTES};
 use crate::telemetry::trail::Ending;
 
 /// Pause after an accept that failed for want of descriptors or memory, so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Binds `count` listeners to one address. A port that another process holds is an error even where it
-/// would share: the first one binds alone.
-pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
-    let alone = bind_one(address)?;
+/// Binds `count` listeners to one address. A port that another process holds is an error even where it would share: the
+/// first one binds alone. But for `beside`: then another process may listen there, if it shares, and may come later.
+pub fn bind(address: SocketAddr, count: usize, beside: bool) -> io::Result<Vec<std::net::TcpListener>> {
+    if beside {
+        let first = bind_with(address, true)?;
+        let address = first.local_addr()?;
+        let others = (1..count).map(|_| bind_with(address, true));
+        return std::iter::once(Ok(first)).chain(others).collect();
+    }
+    let alone = bind_with(address, false)?;
     if count == 1 {
         return Ok(vec![alone]);
     }
@@ -40,9 +49,13 @@ pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpLi
     (0..count).map(|_| bind_with(address, true)).collect()
 }
 
-/// Binds a listener that shares its port with nobody.
-pub fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    bind_with(address, false)
+/// `count` handles of a listener that was bound elsewhere.
+pub fn share(listener: std::net::TcpListener, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    listener.set_nonblocking(true)?;
+    let others: io::Result<Vec<_>> = (1..count).map(|_| listener.try_clone()).collect();
+    let mut all = others?;
+    all.push(listener);
+    Ok(all)
 }
 
 fn bind_with(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
@@ -56,23 +69,37 @@ fn bind_with(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListe
     Ok(socket.into())
 }
 
+/// The data plane by the config of the moment.
+pub type Current = Arc<ArcSwap<Proxy>>;
+
 /// Serves until `stop` turns true; then accepts no more, and returns when every running answer was given.
-pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, current: Current, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let mut failing = false;
+    let mut last_handshakes = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stopped(&mut stop) => break,
+            () = stopped(&mut stop), if last_handshakes.is_none() => {
+                let beside = current.load().config.hand_over;
+                if !beside || !turn_away(&listener) {
+                    break;
+                }
+                last_handshakes = Some(Instant::now() + LAST_HANDSHAKES_TIME);
+                continue;
+            }
+            () = until(last_handshakes) => break,
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
             Ok((socket, peer)) => {
                 failing = false;
-                match Place::take(&proxy.connections, proxy.config.connections_max) {
+                let proxy = current.load_full();
+                let place = Place::take(&proxy.lasting.connections, proxy.config.connections_max);
+                match place.filter(|_| !proxy.pressure().refuses()) {
                     Some(place) => {
                         proxy.metrics.connections_accepted.increment();
-                        let connection = connection(socket, peer, proxy.clone(), stop.clone());
+                        let connection = connection(socket, peer, current.clone(), stop.clone());
                         connections.spawn(async move {
                             connection.await;
                             drop(place);
@@ -96,22 +123,29 @@ pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Re
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(socket: TcpStream, peer: SocketAddr, proxy: Arc<Proxy>, mut stop: watch::Receiver<bool>) {
+async fn connection(socket: TcpStream, peer: SocketAddr, current: Current, mut stop: watch::Receiver<bool>) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, %peer, "a connection ended before it began");
         return;
     }
+    let proxy = current.load_full();
     let phase = Phase::new(proxy.metrics.clone());
     let interim = Interim::default();
     let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config), interim.clone());
+    drop(proxy);
     let service = service_fn(|request| {
         let begun = phase.busy();
+        let proxy = current.load();
         let mut ending = proxy.ending(&request, peer.ip(), begun);
         let trail = ending.as_deref().map(Ending::trail);
         let answer = proxy.answer(request, peer.ip(), &interim, begun.into_std(), trail);
+        let leaving = proxy.is_leaving();
         let phase = phase.clone();
         async move {
-            let reply = answer.await;
+            let mut reply = answer.await;
+            if leaving {
+                reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             phase.answered(begun);
             if let Some(ending) = &mut ending {
                 ending.answered(&reply);
@@ -134,6 +168,40 @@ async fn connection(socket: TcpStream, peer: SocketAddr, proxy: Arc<Proxy>, mut 
     };
     if let Err(error) = ended {
         tracing::debug!(%error, %peer, "a client's connection ended early");
+    }
+}
+
+/// Asks the kernel to begin no connection more by this listener: who knocks is not answered, knocks again a second later,
+/// and comes to the process that listens beside this one, or to nobody. Connections that have begun come still; closing
+/// the listener before they are accepted would reset them. Whether the kernel does it.
+fn turn_away(listener: &TcpListener) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use socket2::SockFilter;
+        /// Of the TCP header: byte 13 has the flags; of these SYN alone begins a connection.
+        const PROGRAM: [(u16, u8, u8, u32); 5] = [
+            (0x30, 0, 0, 13),     // ldb [13]
+            (0x54, 0, 0, 0x12),   // and SYN | ACK
+            (0x15, 0, 1, 0x02),   // jeq SYN
+            (0x06, 0, 0, 0),      // ret 0: dropped
+            (0x06, 0, 0, 0xffff), // ret all of it
+        ];
+        let program = PROGRAM.map(|(code, jt, jf, k)| SockFilter::new(code, jt, jf, k));
+        let attached = SockRef::from(listener).attach_filter(&program);
+        if let Err(error) = &attached {
+            tracing::debug!(%error, "the listener can't turn connections away");
+        }
+        attached.is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+/// Waits until a time, for ever without one.
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,35 +1,42 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
 //! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
-//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `origin.rs`, whose connections are those of
-//! `origin_connection.rs`, and `arrival.rs` streams and stores what comes; `refreshes.rs` keeps refreshes apart.
+//! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `failover.rs`, and `arrival.rs` streams and stores what
+//! comes; `refreshes.rs` keeps refreshes apart. Of an account's origins `roster.rs` says whose turn it is; one is
+//! `origin.rs`, found by `resolver.rs` and `dial.rs`, asked over `origin_connection.rs`, and answers with `origin_body.rs`.
 //! HEAD goes by `head.rs`, PURGE by `purge_method.rs`, other methods by `pass.rs`. `answer.rs` and `reply.rs` make answers, `body.rs` carries
-//! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests. Meets the control plane in
-//! `cache` alone.
+//! bodies, `interim.rs` what comes before an answer, `request_id.rs` names requests, `pressure.rs` says how short of
+//! memory the process is. Meets the control plane in `cache` alone.
 
 mod answer;
 mod arrival;
 mod body;
 mod connection;
+mod dial;
+mod failover;
 mod fill;
 pub mod gate;
 mod head;
 mod interim;
 pub mod listener;
 mod origin;
+mod origin_body;
 mod origin_connection;
 mod pass;
 mod pipeline;
+mod pressure;
 mod purge_method;
 mod refreshes;
 mod reply;
 mod request_id;
+mod resolver;
+mod roster;
 mod routes;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,22 +44,29 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::cache::{Cache, Failure};
-use crate::config::{Config, OriginServer};
+use crate::clock::Clock;
+use crate::config::{Config, Fetch, OriginServer, Roots};
 use crate::key::{Endpoints, Key};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::trail::Ending;
 use crate::telemetry::{Metrics, origins};
 use body::RequestBody;
-use origin::{Ask, Origin, OriginBody};
+use failover::Origins;
+use origin::{Ask, Origin};
+use origin_body::OriginBody;
 use refreshes::Refreshes;
 use request_id::{RequestIds, RequestName};
+use resolver::Resolver;
 use routes::Routes;
 
+pub use pressure::Pressure;
 pub use purge_method::{PurgeCall, PurgeDoor};
 
-/// What every request of the data plane shares.
+/// The data plane by one config: what each of its requests shares. When the config is read again, another takes its place
+/// for the requests that come from then on; what is in `Lasting` is both's.
 pub struct Proxy {
     config: crate::config::Proxy,
     endpoints: Arc<Endpoints>,
@@ -61,91 +75,188 @@ pub struct Proxy {
     sites: Vec<Arc<Site>>,
     routes: Routes,
     metrics: Arc<Metrics>,
-    connections: Arc<AtomicUsize>,
     object_bytes_max: u64,
     /// How long a request waits for another's fetch before it makes its own.
     wait_for_others: Duration,
+    lasting: Arc<Lasting>,
+}
+
+/// What is the process's, whatever its config.
+struct Lasting {
+    connections: Arc<AtomicUsize>,
     /// This process's name in Via; random, so that two of them in a row are not taken for a loop.
     pseudonym: String,
     request_ids: RequestIds,
     refreshes: Refreshes,
     /// Of `multipart/byteranges` so far: no two have one boundary.
     boundaries: AtomicU64,
-    /// Who answers the method PURGE; nobody where it is off.
+    /// Who answers the method PURGE.
     purge_door: OnceLock<Arc<dyn PurgeDoor>>,
     /// Where requests have lines; nothing where it is off.
     access: OnceLock<Arc<AccessLog>>,
+    /// Whether the process is about to end.
+    leaving: AtomicBool,
+    pressure: Arc<Pressure>,
+    resolver: Arc<Resolver>,
 }
 
 /// An account, as the data plane sees it.
 pub struct Site {
     /// The account's id.
     pub id: String,
-    origin: Arc<Origin>,
-    /// What the origin has shown of itself.
-    health: Arc<origins::Origin>,
+    /// What its origins were made of.
+    servers: Vec<OriginServer>,
+    fetch: Fetch,
+    origins: Origins,
     total_timeout: Duration,
 }
 
+impl Site {
+    fn new(
+        id: &str,
+        servers: Vec<OriginServer>,
+        fetch: Fetch,
+        trust: &mut Trust,
+        resolver: &Arc<Resolver>,
+        clock: Clock,
+    ) -> Site {
+        let origin = |server: &OriginServer| {
+            let health = origins::Origin::new(id, server.url());
+            Origin::new(server.clone(), fetch.clone(), trust.of(server), resolver.clone(), health)
+        };
+        let origins = servers.iter().map(origin).collect();
+        Site {
+            id: id.to_owned(),
+            origins: Origins::new(id.to_owned(), origins, fetch.clone(), clock),
+            total_timeout: fetch.total_timeout,
+            servers,
+            fetch,
+        }
+    }
+}
+
 impl Proxy {
-    /// The data plane of `config`. `origins` are the accounts' servers, in the config's order; `tls` is
-    /// needed where one of them speaks it. `instance` tells this process from others, in Via.
+    /// The data plane of `config`. `origins` are the accounts' servers, at least one each, in the config's order; `tls`
+    /// is needed where one of them speaks it and has no roots of its own. `instance` tells this process from others, in
+    /// Via.
     pub fn new(
         config: &Config,
         endpoints: Arc<Endpoints>,
         cache: Arc<Cache>,
-        origins: Vec<OriginServer>,
+        origins: Vec<Vec<OriginServer>>,
         tls: Option<TlsConnector>,
         metrics: Arc<Metrics>,
         instance: &str,
     ) -> Arc<Proxy> {
-        assert_eq!(config.accounts.len(), origins.len(), "every account has an origin");
-        let sites = config.accounts.iter().zip(origins).map(|(account, server)| {
-            let tls = tls.clone().filter(|_| server.tls);
-            let scheme = if server.tls { "https" } else { "http" };
-            let address = format!("{scheme}://{}:{}{}", server.host, server.port, server.base);
-            let health = metrics.origins.add(&account.id, address);
-            let origin = Origin::new(server, config.fetch.clone(), tls);
-            Arc::new(Site {
-                id: account.id.clone(),
-                origin,
-                health,
-                total_timeout: config.fetch.total_timeout,
-            })
-        });
-        Arc::new(Proxy {
-            config: config.proxy.clone(),
-            endpoints,
-            cache,
-            sites: sites.collect(),
-            routes: Routes::new(&config.routes),
+        let lasting = Lasting {
             connections: metrics.connections.clone(),
-            metrics,
-            object_bytes_max: config.cache.object_max_bytes,
-            wait_for_others: config.fetch.first_byte_timeout,
             pseudonym: format!("freshet-{instance}"),
             request_ids: RequestIds::new(instance),
             refreshes: Refreshes::default(),
             boundaries: AtomicU64::new(0),
             purge_door: OnceLock::new(),
             access: OnceLock::new(),
+            leaving: AtomicBool::new(false),
+            pressure: Arc::default(),
+            resolver: Resolver::system(),
+        };
+        Proxy::made(config, endpoints, cache, metrics, Arc::new(lasting), origins, tls, &[])
+    }
+
+    /// The same data plane by another config. Accounts keep their places; origins that are what they were keep their
+    /// connections and their health.
+    pub fn by_config(
+        &self,
+        config: &Config,
+        endpoints: Arc<Endpoints>,
+        origins: Vec<Vec<OriginServer>>,
+        tls: Option<TlsConnector>,
+    ) -> Arc<Proxy> {
+        let (cache, metrics, lasting) = (self.cache.clone(), self.metrics.clone(), self.lasting.clone());
+        Proxy::made(config, endpoints, cache, metrics, lasting, origins, tls, &self.sites)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "it is what `new` and `by_config` have in common")]
+    fn made(
+        config: &Config,
+        endpoints: Arc<Endpoints>,
+        cache: Arc<Cache>,
+        metrics: Arc<Metrics>,
+        lasting: Arc<Lasting>,
+        origins: Vec<Vec<OriginServer>>,
+        tls: Option<TlsConnector>,
+        before: &[Arc<Site>],
+    ) -> Arc<Proxy> {
+        assert_eq!(config.accounts.len(), origins.len(), "every account has origins");
+        let mut trust = Trust { system: tls, own: Vec::new() };
+        let sites: Vec<_> = config
+            .accounts
+            .iter()
+            .zip(origins)
+            .enumerate()
+            .map(|(place, (account, servers))| match before.get(place) {
+                Some(site) if site.servers == servers && site.fetch == config.fetch => site.clone(),
+                _ => {
+                    let (resolver, clock) = (&lasting.resolver, cache.clock().clone());
+                    Arc::new(Site::new(
+                        &account.id,
+                        servers,
+                        config.fetch.clone(),
+                        &mut trust,
+                        resolver,
+                        clock,
+                    ))
+                }
+            })
+            .collect();
+        let present = config.accounts.iter().zip(&sites).filter(|(account, _)| !account.is_absent());
+        metrics.origins.replace(present.flat_map(|(_, site)| site.origins.healths()).cloned().collect());
+        Arc::new(Proxy {
+            config: config.proxy.clone(),
+            endpoints,
+            cache,
+            sites,
+            routes: Routes::new(&config.routes),
+            metrics,
+            object_bytes_max: config.cache.object_max_bytes,
+            wait_for_others: config.fetch.first_byte_timeout,
+            lasting,
         })
     }
 
-    /// From now on the method PURGE is answered, by `door`. The first one stays.
+    /// From now on the method PURGE is answered where the config allows it, by `door`. The first one stays.
     pub fn open_purge_door(&self, door: Arc<dyn PurgeDoor>) {
-        self.purge_door.get_or_init(|| door);
+        self.lasting.purge_door.get_or_init(|| door);
+    }
+
+    /// From now on clients are asked to connect anew for their next request: the process is about to end.
+    pub fn leave(&self) {
+        self.lasting.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    fn is_leaving(&self) -> bool {
+        self.lasting.leaving.load(Ordering::Relaxed)
+    }
+
+    /// How short of memory the process is.
+    pub fn pressure(&self) -> &Arc<Pressure> {
+        &self.lasting.pressure
+    }
+
+    fn purge_door(&self) -> Option<&Arc<dyn PurgeDoor>> {
+        self.lasting.purge_door.get().filter(|_| self.config.purge_method)
     }
 
     /// From now on requests have lines in `log`. The first one stays.
     pub fn open_access_log(&self, log: Arc<AccessLog>) {
-        self.access.get_or_init(|| log);
+        self.lasting.access.get_or_init(|| log);
     }
 
     /// What is to be kept of a request whose head was complete at `begun`, if it is to have a line. Costs a branch where
     /// lines are off.
     fn ending<B>(&self, request: &Request<B>, client: IpAddr, begun: Instant) -> Option<Box<Ending>> {
-        let log = self.access.get().filter(|log| log.chooses())?;
+        let log = self.lasting.access.get().filter(|log| log.chooses())?;
         let time = self.cache.clock().wall();
         Some(Box::new(Ending::of(log.clone(), request, client, begun, time)))
     }
@@ -171,36 +282,41 @@ impl Proxy {
         exchanged
     }
 
-    /// Sends a request to an origin, and keeps count of how that went.
+    /// Sends a request to a site's origins, and keeps count.
     async fn send(&self, site: &Site, ask: Ask, body: RequestBody) -> Result<Response<OriginBody>, Failure> {
-        self.metrics.fetches.increment();
-        site.health.asked();
-        let (sent, trail) = (self.cache.now(), ask.trail.clone());
-        let exchanged = site.origin.exchange(ask, body).await;
-        match &exchanged {
-            Ok(response) => {
-                let time = self.cache.now().since(sent);
-                site.health.answered(time);
-                if let Some(trail) = trail {
-                    trail.origin_answered(time);
-                }
-                if response.status().is_server_error() {
-                    self.note_failure(site, Failure::ServerError);
-                }
-            }
-            Err(failure) => self.note_failure(site, *failure),
+        if self.lasting.pressure.refuses() {
+            return Err(Failure::Overloaded);
         }
-        exchanged
-    }
-
-    /// Remembers that an origin failed.
-    fn note_failure(&self, site: &Site, failure: Failure) {
-        site.health.failed(self.cache.clock().wall(), failure.as_str());
+        self.metrics.fetches.increment();
+        site.origins.exchange(ask, body).await
     }
 
     /// RFC 9110 §7.6.3.
     fn add_via(&self, fields: &mut HeaderMap) {
-        let via = HeaderValue::from_str(&format!("1.1 {}", self.pseudonym));
+        let via = HeaderValue::from_str(&format!("1.1 {}", self.lasting.pseudonym));
         fields.append(header::VIA, via.expect("made of letters, digits and a hyphen"));
+    }
+}
+
+/// Whom origins' certificates may be issued by.
+struct Trust {
+    system: Option<TlsConnector>,
+    /// One for each file of roots: origins that share a file share what was made of it.
+    own: Vec<(Arc<Roots>, TlsConnector)>,
+}
+
+impl Trust {
+    /// How TLS is spoken to a server; nothing where it is not.
+    fn of(&mut self, server: &OriginServer) -> Option<TlsConnector> {
+        let Some(roots) = &server.tls.as_ref()?.roots else { return self.system.clone() };
+        if let Some((_, known)) = self.own.iter().find(|(known, _)| Arc::ptr_eq(known, roots)) {
+            return Some(known.clone());
+        }
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.certificates.iter().cloned());
+        let client = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(client));
+        self.own.push((roots.clone(), connector.clone()));
+        Some(connector)
     }
 }

@@ -1,4 +1,4 @@
-//! An account's origin: its connections, their reuse, and one exchange of request and response.
+//! One origin: its connections, their reuse, and one exchange of request and response.
 //!
 //! Owns the idle connections of one origin and the bound on all of them. Invariants:
 //! - A connection is reused after its request was sent and its response read to the end, and then only; and not where
@@ -9,29 +9,30 @@
 //!
 //! Lock: `idle`, a leaf.
 
-use std::future::poll_fn;
+use std::error::Error;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::body::{RequestBody, UploadEnd};
+use super::dial;
 use super::interim::Offers;
+use super::origin_body::{Framing, Lease, OriginBody};
 use super::origin_connection::Connection;
+use super::resolver::{Name, Resolver};
 use crate::cache::Failure;
 use crate::config::{Fetch, OriginServer};
-use crate::limits::{FETCH_QUEUE_MAX, INTERIM_RESPONSES_MAX};
+use crate::limits::{CONNECT_STAGGER, FETCH_QUEUE_MAX, INTERIM_RESPONSES_MAX};
+use crate::telemetry::origins;
 use crate::telemetry::trail::Trail;
 
 /// One origin server.
@@ -39,6 +40,8 @@ pub struct Origin {
     server: OriginServer,
     limits: Fetch,
     tls: Option<TlsConnector>,
+    name: Arc<Name>,
+    health: Arc<origins::Origin>,
     idle: Mutex<Vec<Idle>>,
     reaping: AtomicBool,
     places: Arc<Semaphore>,
@@ -64,14 +67,68 @@ pub struct Ask {
     pub trail: Option<Arc<Trail>>,
 }
 
+/// A request on its way to one origin, or to several, one after the other.
+pub struct Outgoing {
+    /// What is asked.
+    pub ask: Ask,
+    /// Its body, until it is sent.
+    pub body: Option<RequestBody>,
+    /// Whether it may be sent more than once.
+    pub repeatable: bool,
+    /// When all of it must be over.
+    pub deadline: Instant,
+}
+
+/// Why an origin gave no answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// For what is decided by it.
+    pub failure: Failure,
+    /// For people.
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Unanswered {
+    /// What the system, TLS or HTTP says of it.
+    pub fn why(&self) -> String {
+        self.cause.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Whether it is for want of something in this process, of descriptors above all, and tells nothing of an origin.
+    pub fn is_ours(&self) -> bool {
+        const ENFILE: i32 = 23; // These two are so on every Unix.
+        const EMFILE: i32 = 24;
+        let error = self.cause.as_ref().and_then(|cause| cause.downcast_ref::<io::Error>());
+        error.is_some_and(|error| {
+            matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+                || matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)
+        })
+    }
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Unanswered {
+        Unanswered { failure, cause: None }
+    }
+}
+
 impl Origin {
-    /// An origin without a connection. `tls` is needed where the server speaks it.
-    pub fn new(server: OriginServer, limits: Fetch, tls: Option<TlsConnector>) -> Arc<Origin> {
+    /// An origin without a connection. `tls` is needed where the server speaks it; what the origin shows of itself goes
+    /// to `health`.
+    pub fn new(
+        server: OriginServer,
+        limits: Fetch,
+        tls: Option<TlsConnector>,
+        resolver: Arc<Resolver>,
+        health: Arc<origins::Origin>,
+    ) -> Arc<Origin> {
         let places = Arc::new(Semaphore::new(limits.connections_max));
         Arc::new(Origin {
+            name: Name::new(resolver, &server.host, server.port),
             server,
             limits,
             tls,
+            health,
             idle: Mutex::default(),
             reaping: AtomicBool::new(false),
             places,
@@ -79,48 +136,52 @@ impl Origin {
         })
     }
 
-    /// Sends a request and reads the response's head. The body follows as an [`OriginBody`].
+    /// What it has shown of itself.
+    pub fn health(&self) -> &Arc<origins::Origin> {
+        &self.health
+    }
+
+    /// A place among the connections; bounded in wait and in waiters.
+    pub async fn place(&self, end: Instant) -> Result<OwnedSemaphorePermit, Failure> {
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        let queued = Queued::enter(&self.queued)?;
+        let place = timeout_at(end, self.places.clone().acquire_owned()).await;
+        drop(queued);
+        place.ok().and_then(Result::ok).ok_or(Failure::Overloaded)
+    }
+
+    /// Sends a request and reads the response's head. The body follows as an [`OriginBody`], and `place` goes with it.
+    /// Where nothing was sent, the request has its body still.
     pub async fn exchange(
         self: &Arc<Origin>,
-        ask: Ask,
-        body: RequestBody,
-    ) -> Result<Response<OriginBody>, Failure> {
-        let deadline = Instant::now() + self.limits.total_timeout;
-        let place = self.place().await?;
-        let repeatable = body.is_empty() && (ask.method == Method::GET || ask.method == Method::HEAD);
-        let mut body = Some(body);
+        place: &mut Option<OwnedSemaphorePermit>,
+        request: &mut Outgoing,
+    ) -> Result<Response<OriginBody>, Unanswered> {
         let mut reuse = self.take_idle();
         loop {
             let reused = reuse.is_some();
             let mut connection = match reuse.take() {
                 Some(connection) => connection,
-                None => self.connect().await?,
+                None => self.connect(request.deadline).await?,
             };
             let before = connection.received();
-            let body = body.take().unwrap_or_default();
+            let body = request.body.take().unwrap_or_default();
             let upload = body.upload_end();
-            let sent = self.send(&mut connection, &ask, body, upload.as_ref(), deadline).await;
+            let sent = self.send(&mut connection, request, body, upload.as_ref()).await;
             match sent {
                 Ok(response) => {
                     let owed = upload.is_some_and(|upload| !upload.is_reached());
+                    let place = place.take().expect("one is taken before, and for one answer");
                     let lease = Lease { origin: self.clone(), connection, place, owed };
-                    return self.accept(response, &ask.method, lease, deadline);
+                    return Ok(self.accept(response, request, lease)?);
                 }
-                Err(Failure::Incomplete) if reused && repeatable && connection.received() == before => {}
-                Err(failure) => return Err(failure),
+                Err(Unanswered { failure: Failure::Incomplete, .. })
+                    if reused && request.repeatable && connection.received() == before => {}
+                Err(unanswered) => return Err(unanswered),
             }
         }
-    }
-
-    /// A place among the connections; bounded in wait and in waiters.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Ok(place);
-        }
-        let queued = Queued::enter(&self.queued)?;
-        let place = timeout(self.limits.queue_timeout, self.places.clone().acquire_owned()).await;
-        drop(queued);
-        place.ok().and_then(Result::ok).ok_or(Failure::Overloaded)
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -139,42 +200,36 @@ impl Origin {
         });
     }
 
-    async fn connect(&self) -> Result<Connection, Failure> {
-        match timeout(self.limits.connect_timeout, self.dial()).await {
+    async fn connect(&self, deadline: Instant) -> Result<Connection, Unanswered> {
+        let end = deadline.min(Instant::now() + self.limits.connect_timeout);
+        match timeout_at(end, self.dial()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => {
                 tracing::debug!(%error, host = %self.server.host, port = self.server.port, "no connection to the origin");
-                Err(Failure::Connect)
+                Err(Unanswered { failure: Failure::Connect, cause: Some(error.into()) })
             }
-            Err(_) => Err(Failure::ConnectTimeout),
+            Err(_) => Err(Failure::ConnectTimeout.into()),
         }
     }
 
     async fn dial(&self) -> io::Result<Connection> {
-        let addresses = tokio::net::lookup_host((self.server.host.as_str(), self.server.port)).await?;
-        let mut error = io::Error::from(io::ErrorKind::NotFound);
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(socket) => {
-                    let tls = self.tls.as_ref().map(|tls| (tls, &*self.server.host));
-                    return Connection::over(socket, tls).await;
-                }
-                Err(refused) => error = refused,
-            }
-        }
-        Err(error)
+        let addresses = self.name.addresses().await?;
+        let socket = dial::first_of(&addresses, TcpStream::connect, || sleep(CONNECT_STAGGER)).await?;
+        let tls =
+            self.tls.as_ref().zip(self.server.tls.as_ref()).map(|(tls, server)| (tls, server.name.clone()));
+        Connection::over(socket, tls).await
     }
 
     /// One request on one connection, up to the response's head. An origin that takes no more of `body` without an
-    /// answer has until `deadline`.
+    /// answer has until the deadline.
     async fn send(
         &self,
         connection: &mut Connection,
-        ask: &Ask,
+        outgoing: &Outgoing,
         body: RequestBody,
         upload: Option<&UploadEnd>,
-        deadline: Instant,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let Outgoing { ask, deadline, .. } = outgoing;
         let states_no_bytes = !body.is_empty() && body.size_hint().exact() == Some(0);
         let mut request = Request::new(body);
         *request.method_mut() = ask.method.clone();
@@ -198,18 +253,18 @@ impl Origin {
             if let Some(upload) = upload {
                 upload.reached().await; // The client has limits of its own.
             }
-            tokio::time::sleep(self.limits.first_byte_timeout).await;
+            sleep(self.limits.first_byte_timeout).await;
         };
         tokio::select! {
             biased;
-            () = interim.too_many.notified() => Err(Failure::BadResponse),
+            () = interim.too_many.notified() => Err(Failure::BadResponse.into()),
             sent = connection.sender.send_request(request) => match sent {
-                Ok(_) if interim.is_too_many() => Err(Failure::BadResponse),
+                Ok(_) if interim.is_too_many() => Err(Failure::BadResponse.into()),
                 Ok(response) => Ok(response),
-                Err(error) => Err(failure_of(&error)),
+                Err(error) => Err(unanswered(error)),
             },
-            () = late => Err(Failure::HeadTimeout),
-            () = tokio::time::sleep_until(deadline) => Err(Failure::HeadTimeout),
+            () = late => Err(Failure::HeadTimeout.into()),
+            () = sleep_until(*deadline) => Err(Failure::HeadTimeout.into()),
         }
     }
 
@@ -219,30 +274,18 @@ impl Origin {
     }
 
     fn accept(
-        self: &Arc<Origin>,
+        &self,
         response: Response<Incoming>,
-        method: &Method,
+        request: &Outgoing,
         lease: Lease,
-        deadline: Instant,
     ) -> Result<Response<OriginBody>, Failure> {
-        let framing = Framing::of(&response, method)?;
-        let (parts, incoming) = response.into_parts();
-        let mut body = OriginBody {
-            incoming,
-            framing,
-            lease: Some(lease),
-            deadline,
-            idle_timeout: self.limits.idle_timeout,
-            timer: None,
-        };
-        if body.incoming.is_end_stream() {
-            body.release();
-        }
-        Ok(Response::from_parts(parts, body))
+        let framing = Framing::of(&response, &request.ask.method)?;
+        let idle_timeout = self.limits.idle_timeout;
+        Ok(response.map(|incoming| OriginBody::new(incoming, framing, lease, idle_timeout, request.deadline)))
     }
 
     /// Takes a connection back whose response was read to the end.
-    fn give_back(self: Arc<Origin>, lease: Lease) {
+    pub(super) fn give_back(self: Arc<Origin>, lease: Lease) {
         tokio::spawn(async move {
             let Lease { mut connection, place, owed, .. } = lease;
             // hyper reads the end of the response; extra bytes after it close the connection. Where the origin answered
@@ -263,7 +306,7 @@ impl Origin {
     /// Closes what stayed idle for too long; ends when nothing is idle.
     async fn reap(&self) {
         loop {
-            tokio::time::sleep(self.limits.keep_alive).await;
+            sleep(self.limits.keep_alive).await;
             let mut idle = self.idle.lock();
             self.drop_expired(&mut idle);
             if idle.is_empty() {
@@ -319,142 +362,8 @@ impl Interim {
     }
 }
 
-fn failure_of(error: &hyper::Error) -> Failure {
-    if error.is_parse() {
-        return Failure::BadResponse;
-    }
-    Failure::Incomplete // Closed, reset or ended before a head was complete.
-}
-
-/// How the end of a body is known (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// There is none, or its length is known.
-    Length(u64),
-    /// By its last chunk.
-    Chunked,
-    /// By the connection's end, which a crash looks like too.
-    Close,
-}
-
-impl Framing {
-    fn of(response: &Response<Incoming>, method: &Method) -> Result<Framing, Failure> {
-        let status = response.status();
-        // 101 answers an Upgrade, which is never sent; over 599 is no status (RFC 9110 §15).
-        if status.is_informational() || status.as_u16() > 599 {
-            return Err(Failure::BadResponse);
-        }
-        let codings = response.headers().get_all(header::TRANSFER_ENCODING);
-        let coded = codings.iter().next().is_some();
-        if coded && !codings.iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-            return Err(Failure::BadResponse); // A coding that we did not ask for by TE (RFC 9112 §6.1).
-        }
-        let bodiless =
-            *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-        if bodiless {
-            return Ok(Framing::Length(0));
-        }
-        match response.body().size_hint().exact() {
-            Some(bytes) => Ok(Framing::Length(bytes)),
-            None if coded => Ok(Framing::Chunked),
-            None => Ok(Framing::Close),
-        }
-    }
-}
-
-/// What a body holds of its origin until it was read to the end.
-struct Lease {
-    origin: Arc<Origin>,
-    connection: Connection,
-    place: OwnedSemaphorePermit,
-    /// Whether the origin had not been sent all of the request when it answered.
-    owed: bool,
-}
-
-/// A response's body on its way. Dropped before its end, its connection is closed.
-pub struct OriginBody {
-    incoming: Incoming,
-    framing: Framing,
-    lease: Option<Lease>,
-    deadline: Instant,
-    idle_timeout: std::time::Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl OriginBody {
-    /// How its end is known.
-    pub fn framing(&self) -> Framing {
-        self.framing
-    }
-
-    /// Whether all of it was read.
-    pub fn is_complete(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    /// The next piece; nothing after the last. Trailers are dropped (RFC 9110 §6.5.1). Cancelling it is
-    /// safe.
-    pub async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
-        poll_fn(|context| self.poll_next(context)).await
-    }
-
-    /// The next piece, if it has arrived; nothing also at the end.
-    pub async fn at_once(&mut self) -> Option<Result<Bytes, Failure>> {
-        poll_fn(|context| match self.poll_next(context) {
-            Poll::Ready(piece) => Poll::Ready(piece),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
-    }
-
-    /// [`OriginBody::next`], to be polled.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
-        if self.lease.is_some() && Instant::now() >= self.deadline {
-            return Poll::Ready(Some(Err(Failure::BodyTimeout)));
-        }
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
-                return self.poll_timeout(context);
-            };
-            self.timer = None;
-            let Some(frame) = frame else {
-                self.release();
-                return Poll::Ready(None);
-            };
-            let piece = match frame.map(Frame::into_data) {
-                Ok(Ok(piece)) if piece.is_empty() => continue,
-                Ok(Ok(piece)) => piece,
-                Ok(Err(_trailers)) => continue,
-                Err(error) => {
-                    tracing::debug!(%error, "the origin's body broke off");
-                    return Poll::Ready(Some(Err(Failure::Incomplete)));
-                }
-            };
-            if self.incoming.is_end_stream() {
-                self.release();
-            }
-            return Poll::Ready(Some(Ok(piece)));
-        }
-    }
-
-    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
-        let (idle_timeout, deadline) = (self.idle_timeout, self.deadline);
-        let timer = self.timer.get_or_insert_with(|| {
-            let end = deadline.min(Instant::now() + idle_timeout);
-            Box::pin(tokio::time::sleep_until(end))
-        });
-        ready!(timer.as_mut().poll(context));
-        Poll::Ready(Some(Err(Failure::BodyTimeout)))
-    }
-
-    fn release(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.origin.clone().give_back(lease);
-        }
-    }
-
-    /// What is known of the length.
-    pub fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
+fn unanswered(error: hyper::Error) -> Unanswered {
+    // What is no parse error: closed, reset or ended before a head was complete.
+    let failure = if error.is_parse() { Failure::BadResponse } else { Failure::Incomplete };
+    Unanswered { failure, cause: Some(error.into()) }
 }

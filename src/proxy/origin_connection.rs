@@ -33,11 +33,13 @@ pub struct Connection {
 
 impl Connection {
     /// Speaks HTTP over a new socket, over TLS where it is given, to the server of that name.
-    pub async fn over(socket: TcpStream, tls: Option<(&TlsConnector, &str)>) -> io::Result<Connection> {
+    pub async fn over(
+        socket: TcpStream,
+        tls: Option<(&TlsConnector, ServerName<'static>)>,
+    ) -> io::Result<Connection> {
         socket.set_nodelay(true)?;
         let socket = Arc::new(socket);
         let Some((tls, name)) = tls else { return speak_http(Shared(socket.clone()), socket).await };
-        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         speak_http(tls.connect(name, Shared(socket.clone())).await?, socket).await
     }
 

@@ -181,7 +181,7 @@ impl Proxy {
         begun: Instant,
         trail: Option<&Arc<Trail>>,
     ) -> Answering {
-        let request_id = self.request_ids.name(request.headers());
+        let request_id = self.lasting.request_ids.name(request.headers());
         // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
         let takes_interim = request.version() >= Version::HTTP_11;
         let now = self.cache.clock().at(begun);
@@ -239,7 +239,7 @@ impl Proxy {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return Course::Answered(reply::options(), Outcome::Pass);
         }
-        let located = match gate::admit(&request, &self.endpoints, &self.pseudonym) {
+        let located = match gate::admit(&request, &self.endpoints, &self.lasting.pseudonym) {
             Ok(located) => located,
             Err(refusal) => {
                 return Course::Answered(reply::refusal(&refusal, reply::ALLOWED), Outcome::Error);
@@ -272,7 +272,7 @@ impl Proxy {
                 self.look_up(asked, now)
             }
             _ if purge_method::is_purge(&request)
-                && let Some(door) = self.purge_door.get() =>
+                && let Some(door) = self.purge_door() =>
             {
                 match purge_method::read(request, located.account, peer) {
                     Ok(call) => Course::Purge(call, door.clone()),
@@ -349,7 +349,7 @@ impl Proxy {
 
     /// Renews a stale variant behind the answer that it gave, unless somebody does already, or did lately.
     fn refresh(self: &Arc<Proxy>, asked: &Asked) {
-        if self.refreshes.begin(&asked.key, self.cache.now())
+        if self.lasting.refreshes.begin(&asked.key, self.cache.now())
             && let Join::Lead(lead, _) = self.cache.join(&asked.key, asked.forwarded(), false)
         {
             let (handed_over, _) = oneshot::channel();

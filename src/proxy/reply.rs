@@ -51,7 +51,7 @@ pub fn failure(failure: Failure) -> Reply {
             (StatusCode::GATEWAY_TIMEOUT, "The origin did not answer in time.")
         }
         Failure::Overloaded | Failure::TooSlow => {
-            (StatusCode::SERVICE_UNAVAILABLE, "Too many requests wait for the origin.")
+            (StatusCode::SERVICE_UNAVAILABLE, "The server has too much to do.")
         }
     };
     let mut reply = ours(status, failure.as_str(), message.to_owned());

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -41,14 +42,14 @@ async fn variant_counts_what_it_answers_and_goes_on_when_it_is_renewed() {
     let config = config::parse(&text, "the test's config", &sources).unwrap();
     let endpoints = Arc::new(Endpoints::new(&config.accounts));
     let key = endpoints.parse_url("http://img.test/a.png").unwrap().key;
-    let Origin::Server(server) = config.accounts[0].origin.clone() else { panic!() };
+    let Origin::Servers(servers) = config.accounts[0].origin.clone() else { panic!() };
     let clock = Clock::manual(1_700_000_000);
     let cache = Cache::new(1 << 20, clock.clone());
-    let proxy = Proxy::new(&config, endpoints, cache.clone(), vec![server], None, Arc::default(), "test");
+    let proxy = Proxy::new(&config, endpoints, cache.clone(), vec![servers], None, Arc::default(), "test");
     let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(front.local_addr().unwrap()).await.unwrap();
     let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(listener::serve(front, proxy, stopped));
+    tokio::spawn(listener::serve(front, Arc::new(ArcSwap::new(proxy)), stopped));
     tokio::spawn(async move {
         let (mut socket, _) = origin.accept().await.unwrap();
         let fields = "content-type: image/png\r\ncache-control: max-age=60\r\netag: \"v1\"\r\n";

@@ -93,13 +93,14 @@ impl Purger {
         if change == AllowanceChange::default() {
             return Err(ChangeError::Nothing);
         }
-        let id = &self.0.accounts[account];
+        let roster = self.0.roster.load_full();
+        let id = &roster.accounts[account];
         self.change(by, note, |state, now_us| {
             let before = state.quota.allowance(account, now_us / 1000);
             let (mut effects, mut said) = (Vec::new(), Vec::new());
             if let Some(limit) = change.limit {
                 said.push(format!("limit {} → {}", or_none(before.limit), or_none(limit)));
-                let word = Some(Word { limit, against: self.0.limits_configured[account] });
+                let word = Some(Word { limit, against: roster.limits_configured[account] });
                 effects.push(Effect::Word { account: id.clone(), word });
                 state.quota.set_limit(account, limit);
             }
@@ -188,13 +189,13 @@ fn or_none(limit: Option<u64>) -> String {
     limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string())
 }
 
-/// The numbers that count at a start: the operator's word where it was set against the config's number as it is, and the
+/// The numbers that count when accounts come: the operator's word where it was set against the config's number as it is, and the
 /// config's elsewhere. The second value takes back the words that no longer count.
 pub(super) fn limits_at_start(
     accounts: &[Box<str>],
     configured: &[Option<u64>],
     words: &BTreeMap<Box<str>, Word>,
-) -> (Box<[Option<u64>]>, Vec<Effect>) {
+) -> (Vec<Option<u64>>, Vec<Effect>) {
     let mut taken_back = Vec::new();
     let mut counting = configured.to_vec();
     for (id, number) in accounts.iter().zip(&mut counting) {
@@ -204,5 +205,5 @@ pub(super) fn limits_at_start(
             None => {}
         }
     }
-    (counting.into(), taken_back)
+    (counting, taken_back)
 }

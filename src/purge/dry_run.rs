@@ -96,7 +96,7 @@ impl Shared {
             Found { covers: target.to_string(), entries: survey.entries, bytes: survey.bytes }
         };
         let targets = judged.into_iter().map(|judged| judged.map(&mut count)).collect();
-        (targets, keys.iter().filter_map(|key| self.endpoints.url_of(key)).collect())
+        (targets, keys.iter().filter_map(|key| self.roster.load().endpoints.url_of(key)).collect())
     }
 }
 

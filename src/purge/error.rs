@@ -55,6 +55,11 @@ impl std::error::Error for LedgerError {
 }
 
 impl LedgerError {
+    /// Whether another process has it, which may end.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, LedgerError::InUse(_))
+    }
+
     /// Whether the file is to be moved aside.
     pub(super) fn is_damage(&self) -> bool {
         matches!(self, LedgerError::Damaged(_) | LedgerError::Panicked)

@@ -102,15 +102,15 @@ impl Purger {
     pub async fn request(&self, account: Option<usize>, id: RequestId) -> Result<Option<Record>, Unreadable> {
         let mut found: Vec<Record> = self.0.ledger.find(vec![id]).await?.into_iter().flatten().collect();
         self.bring_up_to_date(&mut found).await?;
-        let account = account.map(|account| &self.0.accounts[account]);
+        let account = account.map(|account| self.0.roster.load().accounts[account].clone());
         let mut found = found.into_iter();
-        Ok(found.find(|record| account.is_none_or(|account| record.account.as_ref() == Some(account))))
+        Ok(found.find(|record| account.is_none() || record.account == account))
     }
 
     /// A page of the history.
     pub async fn list(&self, filter: Filter) -> Result<Page, Unreadable> {
         let limit = filter.limit.clamp(1, limits::LIST_ROWS_MAX);
-        let account = filter.account.map(|account| self.0.accounts[account].clone());
+        let account = filter.account.map(|account| self.0.roster.load().accounts[account].clone());
         let text = filter.text.as_ref().map(|text| text.to_lowercase());
         let (kind, status) = (filter.kind, filter.status);
         let mut page = Page { records: Vec::new(), next: filter.cursor };

@@ -17,6 +17,7 @@
 //!   (sweeps that have not ended); `changes.rs` has what operators change.
 //! - `counters.rs` counts; `history.rs` shows what was changed; `dry_run.rs` what a purge would remove.
 //! - `warming.rs` and `fetching.rs` fetch again what was purged.
+//! - `roster.rs` has the accounts, which change when the config is read again.
 //! - `ledger.rs` makes all of it durable, by the thread of `writer.rs`, over `unwritten.rs`, `standing.rs`, `storage.rs`
 //!   and `migration.rs`; `request.rs`, `record.rs` and `wish.rs` are values.
 
@@ -36,6 +37,7 @@ mod quota;
 mod recent;
 mod record;
 mod request;
+mod roster;
 mod standing;
 mod storage;
 mod submission;
@@ -49,6 +51,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
@@ -80,7 +83,8 @@ use ledger::Ledger;
 use live::Live;
 use quota::Quota;
 use recent::Recent;
-use standing::Standing;
+use roster::Roster;
+use standing::{Standing, Totals, Word};
 use storage::Medium;
 use warming::Warmings;
 use writer::Bounds;
@@ -90,10 +94,7 @@ use writer::Bounds;
 pub struct Purger(Arc<Shared>);
 
 struct Shared {
-    accounts: Box<[Box<str>]>,
-    /// The config's allowances.
-    limits_configured: Box<[Option<u64>]>,
-    endpoints: Arc<Endpoints>,
+    roster: ArcSwap<Roster>,
     publish: Publish,
     survey: Surveyor,
     /// One permit: one walk at a time.
@@ -115,10 +116,17 @@ struct State {
     warmings: Warmings,
     /// Made at run time, by their ids.
     keys: BTreeMap<Box<str>, StoredKey>,
+    absent: Absent,
     /// When the last change was made.
     last_us: u64,
     /// See [`Figures`].
     accepted: u64,
+}
+
+/// What the ledger has of accounts that the config had not at the start.
+struct Absent {
+    totals: Totals,
+    words: BTreeMap<Box<str>, Word>,
 }
 
 /// Figures for people.
@@ -209,22 +217,23 @@ impl Purger {
         open: impl FnOnce(Clock) -> Result<(Ledger, Standing), LedgerError>,
     ) -> Result<Purger, LedgerError> {
         let (ledger, standing) = open(clock.clone())?;
-        let limits_configured: Box<[_]> = accounts.iter().map(|account| account.purges_per_month).collect();
-        // An account that left the config keeps on the disk what it has there, and needs none here.
+        let roster = Roster::new(accounts, endpoints);
         let places: HashMap<&str, usize> =
             accounts.iter().enumerate().map(|(place, account)| (account.id.as_str(), place)).collect();
-        let used = standing.totals.into_iter().filter_map(|((id, month), total)| {
-            let account = *places.get(id.as_ref())?;
-            Some(((account, month), total))
-        });
-        let accounts: Box<[Box<str>]> = accounts.iter().map(|account| account.id.as_str().into()).collect();
-        let (limits, taken_back) = changes::limits_at_start(&accounts, &limits_configured, &standing.words);
+        let (limits, taken_back) =
+            changes::limits_at_start(&roster.accounts, &roster.limits_configured, &standing.words);
+        // What accounts have that the config has not waits for them to come back.
+        let (known, totals) =
+            standing.totals.into_iter().partition::<Totals, _>(|((id, _), _)| places.contains_key(&**id));
+        let used = known.into_iter().map(|((id, month), total)| ((places[&*id], month), total));
+        let words = standing.words.into_iter().filter(|(id, _)| !places.contains_key(&**id)).collect();
         let state = Mutex::new(State {
             quota: Quota::new(limits, used),
             live: Live::default(),
             recent: Recent::default(),
             warmings: Warmings::default(),
             keys: standing.keys,
+            absent: Absent { totals, words },
             last_us: 0,
             accepted: 0,
         });
@@ -233,9 +242,7 @@ impl Purger {
         }
         let warmings_ready = Notify::new();
         Ok(Purger(Arc::new(Shared {
-            accounts,
-            limits_configured,
-            endpoints,
+            roster: ArcSwap::from_pointee(roster),
             publish,
             survey,
             dry_runs: Arc::new(Semaphore::new(1)),

@@ -80,7 +80,7 @@ impl Allowance {
 /// Counters of all accounts.
 #[derive(Debug)]
 pub(super) struct Quota {
-    limits: Box<[Option<u64>]>,
+    limits: Vec<Option<u64>>,
     used: HashMap<(usize, Month), u64>,
     newest: Month,
 }
@@ -88,7 +88,7 @@ pub(super) struct Quota {
 impl Quota {
     /// With what was used before this start.
     pub(super) fn new(
-        limits: Box<[Option<u64>]>,
+        limits: Vec<Option<u64>>,
         used: impl IntoIterator<Item = ((usize, Month), u64)>,
     ) -> Quota {
         let used: HashMap<_, _> = used.into_iter().collect();
@@ -111,6 +111,16 @@ impl Quota {
         }
         self.used.insert((account, allowance.month), used);
         Ok(())
+    }
+
+    /// One account more, with what it has used before.
+    pub(super) fn add(&mut self, limit: Option<u64>, used: impl Iterator<Item = (Month, u64)>) {
+        let account = self.limits.len();
+        self.limits.push(limit);
+        for (month, purges) in used {
+            self.newest = self.newest.max(month);
+            self.used.insert((account, month), purges);
+        }
     }
 
     /// From now on the account may purge so often a month.
@@ -186,7 +196,7 @@ mod tests {
     const MARCH_2024_MS: u64 = 1_709_251_200_000;
 
     fn quota(limit: Option<u64>) -> Quota {
-        Quota::new(Box::new([limit, Some(1)]), [])
+        Quota::new(vec![limit, Some(1)], [])
     }
 
     #[test]
@@ -231,14 +241,14 @@ mod tests {
 
     #[test]
     fn a_limit_lowered_below_what_was_used_refuses_new_purges_alone() {
-        let mut quota = Quota::new(Box::new([Some(1)]), [((0, Month::containing(MARCH_2024_MS / 1000)), 5)]);
+        let mut quota = Quota::new(vec![Some(1)], [((0, Month::containing(MARCH_2024_MS / 1000)), 5)]);
         assert_eq!(quota.reserve(0, 0, MARCH_2024_MS), Ok(()));
         assert!(quota.reserve(0, 1, MARCH_2024_MS).is_err());
     }
 
     #[test]
     fn counters_of_older_months_leave() {
-        let mut quota = Quota::new(Box::new([None]), [((0, Month::containing(0)), 7)]);
+        let mut quota = Quota::new(vec![None], [((0, Month::containing(0)), 7)]);
         assert_eq!(quota.reserve(0, 1, MARCH_2024_MS), Ok(()));
         assert_eq!(quota.used.len(), 1);
     }

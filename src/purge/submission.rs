@@ -13,6 +13,7 @@ use super::live::Fence;
 use super::recent::Identity;
 use super::record::{Change, Purge, Record, TargetRecord};
 use super::request::{Attempt, By, Counts, RequestId, Status};
+use super::roster::Roster;
 use super::standing::Effect;
 use super::warming::Warm;
 use super::wish::Wish;
@@ -46,6 +47,13 @@ pub struct Accepted {
     pub id: RequestId,
 }
 
+/// What the wishes come to.
+struct Parsed {
+    targets: Vec<Target>,
+    /// The accounts that they were parsed by, or earlier ones.
+    by: Arc<Roster>,
+}
+
 /// What [`Shared::begin`] leaves to be waited for.
 type Begun = (RequestId, oneshot::Receiver<Kept>, Option<Unanswered>);
 
@@ -68,11 +76,12 @@ impl Purger {
 
     async fn accept(&self, submission: Submission<'_>) -> Result<Begun, PurgeError> {
         let began = self.0.clock.now();
-        let targets = self.0.parse(&submission)?;
+        let roster = self.0.roster.load_full();
+        let parsed = Parsed { targets: self.0.parse(&submission)?, by: roster };
         let fresh_id = RequestId::random().map_err(|_| PurgeError::Unavailable)?;
         // Leaving here leaves nothing behind.
         let place = self.0.ledger.place().await.ok_or(PurgeError::Unavailable)?;
-        self.0.begin(submission, &targets, fresh_id, began, place)
+        self.0.begin(submission, parsed, fresh_id, began, place)
     }
 
     /// What each wish comes to, or why it can't be purged. Changes nothing.
@@ -80,18 +89,15 @@ impl Purger {
     /// # Panics
     /// Where `account` is no index of the accounts that the purger was made with.
     pub fn judge(&self, account: usize, wishes: &[Wish]) -> Vec<Result<Target, Refusal>> {
-        self.0.judged(account, wishes).collect()
+        self.0.judged(account, wishes)
     }
 }
 
 impl Shared {
-    pub(super) fn judged(
-        &self,
-        account: usize,
-        wishes: &[Wish],
-    ) -> impl Iterator<Item = Result<Target, Refusal>> {
-        let id = &self.accounts[account];
-        wishes.iter().map(move |wish| wish.target(account, id, &self.endpoints))
+    pub(super) fn judged(&self, account: usize, wishes: &[Wish]) -> Vec<Result<Target, Refusal>> {
+        let roster = self.roster.load();
+        let id = &roster.accounts[account];
+        wishes.iter().map(|wish| wish.target(account, id, &roster.endpoints)).collect()
     }
 
     /// All or nothing: every target is judged, so that a list is mended in one go.
@@ -108,7 +114,7 @@ impl Shared {
         }
         let mut targets = Vec::with_capacity(wishes.len());
         let mut refused = Vec::new();
-        for (index, judged) in self.judged(account, wishes).enumerate() {
+        for (index, judged) in self.judged(account, wishes).into_iter().enumerate() {
             match judged {
                 Ok(target) => targets.push(target),
                 Err(refusal) => refused.push(RefusedTarget { index, refusal }),
@@ -121,7 +127,7 @@ impl Shared {
     fn begin(
         self: &Arc<Self>,
         submission: Submission<'_>,
-        targets: &[Target],
+        parsed: Parsed,
         fresh_id: RequestId,
         began: Moment,
         place: Place,
@@ -129,6 +135,10 @@ impl Shared {
         let account = submission.account;
         let identity = Identity::of(&submission);
         let state = &mut *self.state.lock();
+        // The config may have changed meanwhile; it does under this lock, so not again before the fences stand.
+        let is_current = Arc::ptr_eq(&parsed.by, &*self.roster.load());
+        let targets = if is_current { parsed.targets } else { self.parse(&submission)? };
+        let targets = &*targets;
         let created_at_us = state.stamp(&self.clock);
         let now = self.clock.now();
         let shares = state.recent.shared(identity, submission.attempt, now);
@@ -165,14 +175,14 @@ impl Shared {
             };
             let record = Record {
                 id,
-                account: Some(self.accounts[account].clone()),
+                account: Some(self.roster.load().accounts[account].clone()),
                 by: submission.by,
                 note: submission.note,
                 created_at_us,
                 change: Change::Purge(purge),
             };
             let month = Month::containing(created_at_us / 1_000_000);
-            let account = self.accounts[account].clone();
+            let account = self.roster.load().accounts[account].clone();
             entry.effects.push(Effect::Charge { account, month, purges: charges });
             entry.record = Some((record, began));
             state.recent.remember(identity, id, now);

@@ -1,4 +1,4 @@
-//! How the origins are, one for each account.
+//! How the origins are, all of each account.
 //!
 //! Lock: one over each, a leaf, taken when a fetch begins or ends and by who looks; never by a hit.
 
@@ -12,11 +12,9 @@ use parking_lot::Mutex;
 pub struct Origins(Mutex<Vec<Arc<Origin>>>);
 
 impl Origins {
-    /// Adds an account's.
-    pub fn add(&self, account: &str, address: String) -> Arc<Origin> {
-        let origin = Arc::new(Origin { account: account.into(), address, health: Mutex::default() });
-        self.0.lock().push(origin.clone());
-        origin
+    /// Has these, and no others.
+    pub fn replace(&self, origins: Vec<Arc<Origin>>) {
+        *self.0.lock() = origins;
     }
 
     /// All of them.
@@ -25,7 +23,7 @@ impl Origins {
     }
 }
 
-/// An account's origin.
+/// One of an account's origins.
 #[derive(Debug)]
 pub struct Origin {
     /// The account's id.
@@ -49,16 +47,18 @@ pub struct Health {
     state: State,
 }
 
-/// How the last fetch that ended went.
+/// How an origin is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// None has.
+    /// No fetch from it has ended.
     #[default]
     Unknown,
-    /// It brought an answer.
+    /// The last one brought an answer.
     Ok,
-    /// It failed.
+    /// The last one failed.
     Failing,
+    /// It gave no answer, and the account's other origins are asked until it does.
+    Out,
 }
 
 impl State {
@@ -68,6 +68,7 @@ impl State {
             State::Unknown => "unknown",
             State::Ok => "ok",
             State::Failing => "failing",
+            State::Out => "out",
         }
     }
 }
@@ -80,6 +81,11 @@ impl Health {
 }
 
 impl Origin {
+    /// An account's, of which nothing is known.
+    pub fn new(account: &str, address: String) -> Arc<Origin> {
+        Arc::new(Origin { account: account.into(), address, health: Mutex::default() })
+    }
+
     /// What it has shown so far.
     pub fn health(&self) -> Health {
         *self.health.lock()
@@ -100,9 +106,16 @@ impl Origin {
     /// A fetch failed, or its answer broke off.
     pub fn failed(&self, when: SystemTime, what: &'static str) {
         let health = &mut *self.health.lock();
-        health.state = State::Failing;
+        if health.state != State::Out {
+            health.state = State::Failing;
+        }
         health.failures += 1;
         health.last_failure = Some((when, what));
+    }
+
+    /// It is left out until it answers.
+    pub fn left_out(&self) {
+        self.health.lock().state = State::Out;
     }
 }
 
@@ -113,7 +126,8 @@ mod tests {
     #[test]
     fn origin_is_as_its_last_fetch_was() {
         let origins = Origins::default();
-        let origin = origins.add("demo", "http://o.test:80".into());
+        let origin = Origin::new("demo", "http://o.test:80".into());
+        origins.replace(vec![origin.clone()]);
         assert_eq!(origins.all()[0].health().state(), State::Unknown);
         origin.asked();
         origin.failed(SystemTime::UNIX_EPOCH, "connect");
@@ -129,5 +143,10 @@ mod tests {
             state: State::Ok,
         };
         assert_eq!(origins.all()[0].health(), expected);
+        origin.left_out();
+        origin.failed(SystemTime::UNIX_EPOCH, "server-error");
+        assert_eq!(origin.health().state(), State::Out, "until it answers");
+        origin.answered(Duration::from_millis(80));
+        assert_eq!(origin.health().state(), State::Ok);
     }
 }

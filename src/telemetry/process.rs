@@ -31,6 +31,26 @@ fn descriptors_in(limits: &str) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// Bytes of memory that the system lets the process have: the least of its control groups' limits, else what the machine
+/// has. Nothing where the system doesn't tell.
+pub fn memory_limit() -> Option<u64> {
+    let machine = total_in(&std::fs::read_to_string("/proc/meminfo").ok()?);
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    // A group's limit holds for those inside it.
+    let folders = std::path::Path::new("/sys/fs/cgroup").join(own);
+    let limits =
+        folders.ancestors().filter(|folder| folder.starts_with("/sys/fs/cgroup")).filter_map(|folder| {
+            std::fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse::<u64>().ok()
+        });
+    limits.chain(machine).min()
+}
+
+fn total_in(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
 fn resident_in(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
@@ -56,7 +76,10 @@ mod tests {
         let limits = "Limit   Soft Limit  Hard Limit  Units\nMax open files            1024                 4096    files\n";
         assert_eq!(descriptors_in(limits), Some(1024));
         assert_eq!(descriptors_in("Max open files  unlimited  unlimited  files"), None);
+        assert_eq!(total_in("MemTotal:       24 kB\nMemFree: 1 kB\n"), Some(24 * 1024));
         #[cfg(target_os = "linux")]
         assert!(resident_bytes().unwrap() > 1 << 20 && cpu_time().is_some() && open_descriptors() >= Some(3));
+        #[cfg(target_os = "linux")]
+        assert!(memory_limit().unwrap() > resident_bytes().unwrap());
     }
 }

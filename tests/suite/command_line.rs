@@ -1,7 +1,8 @@
 //! The command line as a person and a script meet it: exit codes, and what is said where.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::binary::Binary;
 
@@ -121,4 +122,117 @@ fn log_is_json_where_the_config_says_so_and_names_no_key() {
         assert!(line["level"].is_string(), "{line}");
     }
     assert!(!log.contains(KEY) && !log.contains("private_wrong"), "{log}");
+}
+
+/// The words of all subcommands, as `freshet --help` lists them.
+fn subcommands() -> Vec<String> {
+    let (_, help, _) = said(&freshet(&["--help"]));
+    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let words = list.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    let words: Vec<_> = words.filter(|word| *word != "help").map(str::to_owned).collect();
+    assert!(words.len() >= 10 && words.contains(&"purge".to_owned()), "{words:?}");
+    words
+}
+
+/// What a program says of `input`: its exit code, output and complaints; nothing where it is not installed.
+fn told(program: &str, arguments: &[&str], input: &str) -> Option<(Option<i32>, String, String)> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => panic!("{program}: {error}"),
+    };
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
+    // Beside the reader: neither waits for a full pipe.
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let _ = writer.join().unwrap(); // A program that has seen enough reads no more.
+    Some(said(&output))
+}
+
+#[test]
+fn bash_completes_by_the_script_that_is_printed() {
+    let (code, script, stderr) = said(&freshet(&["completions", "bash"]));
+    assert_eq!((code, &*stderr), (Some(0), ""));
+    assert_eq!(told("bash", &["-n"], &script), Some((Some(0), String::new(), String::new())));
+    // What bash does when somebody presses the tab key behind these words.
+    let pressed = |words: &str, at: usize| {
+        let (word, before) = (words.split(' ').nth(at).unwrap(), words.split(' ').nth(at - 1).unwrap());
+        let press = format!(
+            "{script}\nCOMP_WORDS=({words}); COMP_CWORD={at}; _freshet freshet '{word}' '{before}'\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
+        );
+        let (_, replies, stderr) = told("bash", &["--norc"], &press).unwrap();
+        assert_eq!(stderr, "", "{words}");
+        replies.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(pressed("freshet insp", 1), ["inspect"]);
+    assert_eq!(pressed("freshet purge --fold", 2), ["--folder"]);
+    let all = pressed("freshet ", 1);
+    for word in subcommands() {
+        assert!(all.contains(&word), "{word} is not offered: {all:?}");
+    }
+}
+
+#[test]
+fn completions_are_printed_for_each_shell_and_no_other() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, script, stderr) = said(&freshet(&["completions", shell]));
+        assert_eq!((code, &*stderr), (Some(0), ""), "{shell}");
+        for word in subcommands() {
+            assert!(script.contains(&word), "{word} is not in the script for {shell}");
+        }
+        if ["zsh", "fish"].contains(&shell)
+            && let Some((code, _, stderr)) = told(shell, &["-n"], &script)
+        {
+            assert_eq!((code, &*stderr), (Some(0), ""), "{shell}");
+        }
+    }
+    assert_eq!(said(&freshet(&["completions", "csh"])).0, Some(2));
+}
+
+#[test]
+fn manual_has_a_page_for_each_command_and_each_renders_without_a_complaint() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, stderr) = said(&freshet(&["man", "--dir", folder.path().to_str().unwrap()]));
+    assert_eq!((code, &*stdout, &*stderr), (Some(0), "", ""));
+    let mut names = vec!["freshet.1".to_owned()];
+    names.extend(subcommands().iter().map(|word| format!("freshet-{word}.1")));
+    let mut written: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    written.sort();
+    assert_eq!(written, names);
+    for name in names {
+        let page = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+        let Some((code, text, stderr)) = told("groff", &["-man", "-Tascii", "-ww", "-P-cbou"], &page) else {
+            assert!(std::env::var_os("CI").is_none(), "groff is missing: install it (Debian: groff-base)");
+            let _ = writeln!(std::io::stderr(), "skipped, groff is missing (Debian: groff-base)");
+            return;
+        };
+        assert_eq!((code, &*stderr), (Some(0), ""), "{name}");
+        assert!(text.contains("NAME") && text.contains("SYNOPSIS") && text.contains("--config"), "{text}");
+        if name == "freshet.1" {
+            for word in subcommands().iter().map(String::as_str).chain(["EXIT STATUS", "FRESHET_KEY", "64"]) {
+                assert!(text.contains(word), "{word} is not in the page:\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn man_prints_one_page_and_knows_no_other_command() {
+    let (code, page, _) = said(&freshet(&["man", "purge"]));
+    assert_eq!(code, Some(0));
+    assert!(page.contains("dry\\-run") && !page.contains("EXIT STATUS"), "{page}");
+    let (_, whole, _) = said(&freshet(&["man"]));
+    assert!(whole.contains("EXIT STATUS"), "{whole}");
+    let (code, stdout, stderr) = said(&freshet(&["man", "launch"]));
+    assert_eq!((code, &*stdout), (Some(1), ""));
+    assert!(stderr.contains("there is no such command; there are serve, check, purge"), "{stderr}");
+    assert_eq!(said(&freshet(&["man", "--dir", "/nowhere"])).0, Some(1));
+    assert_eq!(said(&freshet(&["man", "--dir", "/nowhere", "purge"])).0, Some(2));
 }

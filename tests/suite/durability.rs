@@ -262,15 +262,58 @@ fn second_server_on_the_same_port_or_ledger_is_refused_with_a_clear_error() {
     assert!(!third.status.success() && error.contains("another process listens there"), "{error}");
 }
 
-#[test]
-fn full_disk_stops_no_purge_and_is_shown_until_it_has_room() {
+/// Whether a test can have mounts of its own; says so where it can't.
+fn can_mount() -> bool {
     let alone = Command::new("unshare").args(["-m", "true"]).status();
-    if !alone.is_ok_and(|status| status.success()) {
+    let can = alone.is_ok_and(|status| status.success());
+    if !can {
         let said = writeln!(
             std::io::stderr(),
-            "skipped, a small disk needs root and `unshare` (Debian: util-linux)"
+            "skipped, a disk of its own needs root and `unshare` (Debian: util-linux)"
         );
-        return said.unwrap();
+        said.unwrap();
+    }
+    can
+}
+
+#[test]
+fn ledger_on_a_read_only_disk_is_a_clear_error_at_start_and_is_left_as_it_is() {
+    if !can_mount() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let config = write_config(folder.path());
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("purges.redb", "disk/purges.redb")).unwrap();
+    let start = || {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c"]);
+        command.arg(
+            "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && exec \"$2\" --config \"$3\"",
+        );
+        command.arg("sh").arg(&disk).arg(env!("CARGO_BIN_EXE_freshet")).arg(&config);
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let listed =
+        || -> Vec<_> { std::fs::read_dir(&disk).unwrap().map(|entry| entry.unwrap().file_name()).collect() };
+    for what in ["there is none yet", "there is one"] {
+        let before = listed();
+        let output = start();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains("ledger.path"), "{what}: {error}");
+        assert!(error.contains("Read-only file system"), "{what}: {error}");
+        assert_eq!(listed(), before, "{what}");
+        assert_eq!(Binary::start(&config).terminate(), Some(0), "and where it is writable, it starts");
+    }
+    assert_eq!(listed(), ["purges.redb"], "nothing was taken for damaged");
+}
+
+#[test]
+fn full_disk_stops_no_purge_and_is_shown_until_it_has_room() {
+    if !can_mount() {
+        return;
     }
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().join("disk");

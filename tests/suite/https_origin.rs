@@ -11,6 +11,7 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::binary::Binary;
 use crate::support::client::Client;
+use crate::support::origin::{Origin, image};
 
 /// An origin that proves to be `localhost`; where it is, and its certificate in PEM.
 fn https_origin() -> (SocketAddr, String) {
@@ -39,11 +40,15 @@ fn https_origin() -> (SocketAddr, String) {
 }
 
 fn write_config(folder: &Path, origin: &str) -> std::path::PathBuf {
+    write_account(folder, &format!("origin = \"{origin}\""))
+}
+
+fn write_account(folder: &Path, origins: &str) -> std::path::PathBuf {
     let path = folder.join("config.toml");
     let text = format!(
         "[proxy]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[ledger]\npath = \":memory:\"\n\
          [[accounts]]\nid = \"a\"\nprivate_keys = [\"0123456789abcdef\"]\nurl_endpoints = [\"http://img.test\"]\n\
-         origin = \"{origin}\"\n"
+         {origins}\n"
     );
     std::fs::write(&path, text).unwrap();
     path
@@ -69,6 +74,57 @@ fn https_origin_is_trusted_by_certificate_and_name_or_not_at_all() {
         let answer = Client::connect(server.proxy).request("GET", "img.test", "/a.png", &[]);
         assert_eq!(answer.status, status, "{what}: {answer:?}\n{}", server.log());
         assert_eq!(answer.text() == "secret", status == 200, "{what}");
+    }
+}
+
+#[test]
+fn https_origin_with_roots_of_its_own_is_trusted_by_these_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, pem) = https_origin();
+    let (_, other) = https_origin();
+    let port = address.port();
+    std::fs::write(folder.path().join("right.pem"), pem).unwrap();
+    std::fs::write(folder.path().join("wrong.pem"), other).unwrap();
+    let url = |host: &str| format!("url = \"https://{host}:{port}\"");
+    #[rustfmt::skip]
+    let table = [
+        // (what, the origin, status, what the log says)
+        ("known certificate and name",  format!("{}, roots = \"right.pem\"", url("localhost")),  200, ""),
+        ("another certificate",         format!("{}, roots = \"wrong.pem\"", url("localhost")),  502, "invalid peer certificate"),
+        ("another name",                format!("{}, roots = \"right.pem\"", url("127.0.0.1")),  502, "invalid peer certificate"),
+        ("a name that is told",         format!("{}, roots = \"right.pem\", server_name = \"localhost\"", url("127.0.0.1")), 200, ""),
+    ];
+    for (what, origin, status, said) in table {
+        let config = write_account(folder.path(), &format!("origin = {{ {origin} }}"));
+        let server = Binary::start(&config);
+        let answer = Client::connect(server.proxy).request("GET", "img.test", "/a.png", &[]);
+        assert_eq!(answer.status, status, "{what}: {answer:?}\n{}", server.log());
+        assert!(server.log().contains(said), "{what}: {}", server.log());
+    }
+}
+
+#[test]
+fn https_origin_with_wrong_roots_is_passed_over_and_the_log_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, _) = https_origin();
+    let (_, other) = https_origin();
+    std::fs::write(folder.path().join("wrong.pem"), other).unwrap();
+    let second = Origin::new(|_| image("second"));
+    let origins = format!(
+        "origins = [{{ url = \"https://localhost:{}\", roots = \"wrong.pem\" }}, \"http://{}\"]",
+        address.port(),
+        second.address
+    );
+    let server = Binary::start(&write_account(folder.path(), &origins));
+    for target in ["/a.png", "/b.png"] {
+        let answer = Client::connect(server.proxy).request("GET", "img.test", target, &[]);
+        assert_eq!((answer.status, answer.text()), (200, "second".into()));
+    }
+    let log = server.log();
+    let said: Vec<_> = log.lines().filter(|line| line.contains("left out")).collect();
+    assert_eq!(said.len(), 1, "once: {log}");
+    for expected in ["https://localhost", "invalid peer certificate", "connect"] {
+        assert!(said[0].contains(expected), "{expected}: {}", said[0]);
     }
 }
 

@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("proxy",       &["limits", "clock", "config", "telemetry", "key", "target", "semantics", "cache"]),
     ("admin",       &["limits", "clock", "config", "telemetry", "key", "target", "purge", "cache"]),
     ("demo_origin", &["limits", "clock"]),
-    ("app",         &["limits", "clock", "config", "telemetry", "key", "cache", "purge", "proxy", "admin", "demo_origin"]),
+    ("app",         &["limits", "clock", "config", "telemetry", "key", "target", "cache", "purge", "proxy", "admin", "demo_origin"]),
     ("lib",         &[]),
 ];
 

@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, Method, header};
 
 use super::{AdminError, site};
@@ -42,7 +43,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Who may call.
 pub(super) struct Access {
     ring: Ring,
-    accounts: Box<[Account]>,
+    accounts: ArcSwap<Vec<Account>>,
     sessions: Sessions,
     guesses: Guesses,
 }
@@ -52,7 +53,7 @@ impl Access {
     pub(super) fn new(accounts: &[Account], named: &[NamedKey], endpoints: &Endpoints) -> Access {
         Access {
             ring: Ring::new(accounts, named, endpoints),
-            accounts: accounts.into(),
+            accounts: ArcSwap::from_pointee(accounts.to_vec()),
             sessions: Sessions::default(),
             guesses: Guesses::default(),
         }
@@ -77,14 +78,29 @@ impl Access {
         urls: Option<Vec<String>>,
         endpoints: &Endpoints,
     ) -> Result<Grant, GrantError> {
-        let grant = Grant::new(name, account, scopes, urls, &self.accounts)?;
-        let whose = |id: &String| self.accounts.iter().position(|account| account.id == *id);
+        let accounts = self.accounts.load();
+        let grant = Grant::new(name, account, scopes, urls, &accounts)?;
+        let whose = |id: &String| accounts.iter().position(|account| account.id == *id);
         if let (Some(account), Some(urls)) = (grant.account.as_ref().and_then(whose), &grant.urls)
             && let Some(url) = urls.iter().find(|url| Bound::parse(url, account, endpoints).is_err())
         {
             return Err(GrantError::Url(url.clone()));
         }
         Ok(grant)
+    }
+
+    /// Goes by the keys of another config from now on. Who has signed in by one that is there still stays so, and may do
+    /// what it may now.
+    pub(super) fn take_over(
+        &self,
+        accounts: &[Account],
+        named: &[NamedKey],
+        purger: &Purger,
+        endpoints: &Endpoints,
+    ) {
+        self.accounts.store(Arc::new(accounts.to_vec()));
+        self.ring.take_over(accounts, named, purger, endpoints);
+        self.sessions.know_again(|principal| self.ring.again(principal));
     }
 
     /// Has from now on the made keys that the ledger has, and no other.

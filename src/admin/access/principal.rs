@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::AdminError;
-use crate::config::{Grant, Scope, Scopes};
+use crate::config::{Grant, PrivateKey, Scope, Scopes};
 use crate::key::Endpoints;
 use crate::target::{Bound, Target};
 
@@ -18,8 +18,9 @@ pub(in crate::admin) struct Principal {
     scopes: Scopes,
     /// Where it may purge; nothing: everywhere in its account.
     folders: Option<Box<[Folder]>>,
-    /// The ids of all accounts.
+    /// The ids of all accounts, by place; empty where one has left the config.
     ids: Arc<[Box<str>]>,
+    key: PrivateKey,
     revoked: AtomicBool,
 }
 
@@ -79,7 +80,12 @@ impl From<Denial> for AdminError {
 
 impl Principal {
     /// The bearer of a key. Nothing where its account is none of `ids` any more.
-    pub(super) fn new(grant: &Grant, ids: &Arc<[Box<str>]>, endpoints: &Endpoints) -> Option<Principal> {
+    pub(super) fn new(
+        grant: &Grant,
+        key: &PrivateKey,
+        ids: &Arc<[Box<str>]>,
+        endpoints: &Endpoints,
+    ) -> Option<Principal> {
         let account = match &grant.account {
             None => None,
             Some(id) => Some(ids.iter().position(|known| **known == **id)?),
@@ -97,8 +103,8 @@ impl Principal {
         };
         let folders = grant.urls.as_ref().map(|urls| urls.iter().map(folder).collect());
         let name = grant.name.as_str().into();
-        let (ids, revoked) = (Arc::clone(ids), AtomicBool::new(false));
-        Some(Principal { name, account, scopes: grant.scopes, folders, ids, revoked })
+        let (ids, key, revoked) = (Arc::clone(ids), key.clone(), AtomicBool::new(false));
+        Some(Principal { name, account, scopes: grant.scopes, folders, ids, key, revoked })
     }
 
     /// What the history calls its key.
@@ -116,9 +122,14 @@ impl Principal {
         self.account
     }
 
-    /// How many accounts there are.
-    pub(in crate::admin) fn accounts_count(&self) -> usize {
-        self.ids.len()
+    /// The places of the accounts that there are.
+    pub(in crate::admin) fn all_accounts(&self) -> impl Iterator<Item = usize> {
+        (0..self.ids.len()).filter(|place| !self.ids[*place].is_empty())
+    }
+
+    /// The key that it was known by.
+    pub(super) fn key(&self) -> &PrivateKey {
+        &self.key
     }
 
     /// Its key is taken away: from now on its sessions are none.
@@ -141,15 +152,18 @@ impl Principal {
     pub(in crate::admin) fn account(&self, named: Option<&str>) -> Result<usize, AdminError> {
         match self.accounts(named)? {
             Some(account) => Ok(account),
-            None if self.ids.len() == 1 => Ok(0),
-            None => Err(AdminError::AccountMissing),
+            None => {
+                let mut all = self.all_accounts();
+                let only = all.next().filter(|_| all.next().is_none());
+                only.ok_or(AdminError::AccountMissing)
+            }
         }
     }
 
     /// The same for a call that may be about all accounts: nothing means all, which an operator's key alone gets.
     pub(in crate::admin) fn accounts(&self, named: Option<&str>) -> Result<Option<usize>, AdminError> {
         let Some(named) = named else { return Ok(self.account) };
-        let found = self.ids.iter().position(|id| **id == *named);
+        let found = self.ids.iter().position(|id| **id == *named && !id.is_empty());
         let allowed = found.filter(|found| self.account.is_none_or(|own| own == *found));
         allowed.map(Some).ok_or(AdminError::AccountUnknown)
     }

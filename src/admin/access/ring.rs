@@ -46,9 +46,12 @@ struct Kept {
 }
 
 /// See the module.
-pub(super) struct Ring {
+pub(super) struct Ring(RwLock<Keys>);
+
+struct Keys {
+    /// Of the accounts, by place; empty where one has left the config.
     ids: Arc<[Box<str>]>,
-    entries: RwLock<Vec<Entry>>,
+    entries: Vec<Entry>,
 }
 
 struct Entry {
@@ -61,7 +64,74 @@ struct Entry {
 impl Ring {
     /// The keys of the config: the private keys of the accounts, which look and purge, and the named ones.
     pub(super) fn new(accounts: &[Account], named: &[NamedKey], endpoints: &Endpoints) -> Ring {
-        let ids: Arc<[Box<str>]> = accounts.iter().map(|account| account.id.as_str().into()).collect();
+        Ring(RwLock::new(Keys::of_config(accounts, named, endpoints)))
+    }
+
+    /// Has from now on the keys of another config, and the made ones as they are by it. Whoever was known by a key before
+    /// is known no longer: [`Ring::again`] has who that is now.
+    pub(super) fn take_over(
+        &self,
+        accounts: &[Account],
+        named: &[NamedKey],
+        purger: &Purger,
+        endpoints: &Endpoints,
+    ) {
+        let mut keys = self.0.write();
+        let before = std::mem::replace(&mut *keys, Keys::of_config(accounts, named, endpoints));
+        before.entries.iter().for_each(Entry::revoke);
+        keys.renew(purger, endpoints);
+    }
+
+    /// The bearer of the same key, as it is known now.
+    pub(super) fn again(&self, principal: &Principal) -> Option<Arc<Principal>> {
+        let keys = self.0.read();
+        keys.entries.iter().find(|entry| entry.key.matches(principal.key()))?.principal.clone()
+    }
+
+    /// The bearer of this secret.
+    pub(super) fn find(&self, secret: &str) -> Option<Arc<Principal>> {
+        let presented = PrivateKey::from_secret(secret);
+        let mut found = None;
+        for entry in &self.0.read().entries {
+            if entry.key.matches(&presented) {
+                found.clone_from(&entry.principal);
+            }
+        }
+        found
+    }
+
+    /// All keys, those of the config first.
+    pub(super) fn cards(&self) -> Vec<Card> {
+        self.0.read().entries.iter().map(|entry| entry.card.clone()).collect()
+    }
+
+    /// Whether the config has a key with this id.
+    pub(super) fn is_of_config(&self, id: &str) -> bool {
+        self.0.read().entries.iter().any(|entry| *entry.card.id == *id && entry.card.made.is_none())
+    }
+
+    /// Takes a made key out, at once; the ledger may still have it.
+    pub(super) fn revoke(&self, id: &str) {
+        self.0.write().entries.retain(|entry| {
+            let goes = entry.card.made.is_some() && *entry.card.id == *id;
+            if goes {
+                entry.revoke();
+            }
+            !goes
+        });
+    }
+
+    /// Has from now on the made keys that the ledger has, and no other.
+    pub(super) fn renew(&self, purger: &Purger, endpoints: &Endpoints) {
+        self.0.write().renew(purger, endpoints);
+    }
+}
+
+impl Keys {
+    /// The private keys of the accounts, which look and purge, and the named ones.
+    fn of_config(accounts: &[Account], named: &[NamedKey], endpoints: &Endpoints) -> Keys {
+        let id = |account: &Account| if account.is_absent() { "".into() } else { account.id.as_str().into() };
+        let ids: Arc<[Box<str>]> = accounts.iter().map(id).collect();
         let private = accounts.iter().flat_map(|account| {
             account.private_keys.iter().enumerate().map(|(place, key)| {
                 let grant = Grant {
@@ -75,49 +145,16 @@ impl Ring {
         });
         let named = named.iter().map(|named| (named.grant.clone(), named.key.clone()));
         let entries = private.chain(named).enumerate().map(|(place, (grant, key))| {
-            let principal = Principal::new(&grant, &ids, endpoints).map(Arc::new);
+            let principal = Principal::new(&grant, &key, &ids, endpoints).map(Arc::new);
             let card = Card { id: format!("config-{}", place + 1).into(), grant, made: None };
             Entry { card, key, principal }
         });
-        Ring { entries: RwLock::new(entries.collect()), ids }
+        Keys { entries: entries.collect(), ids }
     }
 
-    /// The bearer of this secret.
-    pub(super) fn find(&self, secret: &str) -> Option<Arc<Principal>> {
-        let presented = PrivateKey::from_secret(secret);
-        let mut found = None;
-        for entry in &*self.entries.read() {
-            if entry.key.matches(&presented) {
-                found.clone_from(&entry.principal);
-            }
-        }
-        found
-    }
-
-    /// All keys, those of the config first.
-    pub(super) fn cards(&self) -> Vec<Card> {
-        self.entries.read().iter().map(|entry| entry.card.clone()).collect()
-    }
-
-    /// Whether the config has a key with this id.
-    pub(super) fn is_of_config(&self, id: &str) -> bool {
-        self.entries.read().iter().any(|entry| *entry.card.id == *id && entry.card.made.is_none())
-    }
-
-    /// Takes a made key out, at once; the ledger may still have it.
-    pub(super) fn revoke(&self, id: &str) {
-        self.entries.write().retain(|entry| {
-            let goes = entry.card.made.is_some() && *entry.card.id == *id;
-            if goes {
-                entry.revoke();
-            }
-            !goes
-        });
-    }
-
-    /// Has from now on the made keys that the ledger has, and no other.
-    pub(super) fn renew(&self, purger: &Purger, endpoints: &Endpoints) {
-        let mut entries = self.entries.write();
+    /// See [`Ring::renew`].
+    fn renew(&mut self, purger: &Purger, endpoints: &Endpoints) {
+        let Keys { ids, entries } = self;
         let stored = purger.stored_keys();
         entries.retain(|entry| {
             let stays = entry.card.made.is_none() || stored.iter().any(|stored| stored.id == entry.card.id);
@@ -130,7 +167,7 @@ impl Ring {
             if entries.iter().any(|entry| entry.card.id == stored.id) {
                 continue;
             }
-            match Entry::read(&stored, &self.ids, endpoints) {
+            match Entry::read(&stored, ids, endpoints) {
                 Some(entry) => entries.push(entry),
                 None => {
                     tracing::warn!(id = %stored.id, name = %stored.name, "a stored key can't be read: it opens nothing")
@@ -156,7 +193,7 @@ impl Entry {
         }
         let made = Some(Made { at: kept.created_at, by: kept.created_by });
         let key = PrivateKey::from_hex(&kept.sha256)?;
-        let principal = Principal::new(&grant, ids, endpoints).map(Arc::new);
+        let principal = Principal::new(&grant, &key, ids, endpoints).map(Arc::new);
         Some(Entry { card: Card { id: stored.id.clone(), grant, made }, key, principal })
     }
 

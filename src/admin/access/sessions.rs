@@ -114,6 +114,16 @@ impl Sessions {
         self.0.lock().remove(&token.hash());
     }
 
+    /// Takes whoever each session's bearer is by now; it ends where that is nobody.
+    pub(super) fn know_again(&self, again: impl Fn(&Principal) -> Option<Arc<Principal>>) {
+        self.0.lock().retain(|_, session| {
+            let known = again(&session.principal);
+            let stays = known.is_some();
+            session.principal = known.unwrap_or_else(|| Arc::clone(&session.principal));
+            stays
+        });
+    }
+
     /// Forgets those whose key was taken away.
     pub(super) fn forget_revoked(&self) {
         self.0.lock().retain(|_, session| !session.principal.is_revoked());

@@ -183,7 +183,12 @@ function historyTrouble({ ledger, rows_dropped: lost }) {
   return notice('warn', 'The history is not whole', h('span', {}, ...words, ' ', rows));
 }
 
-const ORIGIN_STATES = { ok: ['Healthy', 'good'], failing: ['Failing', 'bad'], unknown: ['Not asked yet', 'calm'] };
+const ORIGIN_STATES = {
+  ok: ['Healthy', 'good'],
+  failing: ['Failing', 'bad'],
+  out: ['Left out', 'bad'],
+  unknown: ['Not asked yet', 'calm'],
+};
 
 function originRow() {
   const [name, about, state, fetches, first] = [

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A running `freshet serve`; killed when it is dropped. Its log is the file `log` beside its config.
+/// A running `freshet serve`; killed when it is dropped. Its log is beside its config, with the ending `.log`.
 pub struct Binary {
     child: Child,
     log: PathBuf,
@@ -31,13 +32,22 @@ impl Binary {
 
     /// A command that becomes the server.
     pub fn run(mut command: Command, config: &Path) -> Binary {
-        let log = config.with_file_name("log");
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+        command.stdin(Stdio::null());
+        Binary::spawn(command, config)
+    }
+
+    /// One whose standard input is this listener, handed to it as a service manager does.
+    pub fn start_on(listener: &TcpListener, config: &Path) -> Binary {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freshet"));
+        command.args(["serve", "--config"]).arg(config);
+        command.envs([("LISTEN_FDS", "1"), ("LISTEN_FDS_FIRST_FD", "0"), ("LISTEN_FDNAMES", "proxy")]);
+        command.stdin(OwnedFd::from(listener.try_clone().unwrap()));
+        Binary::spawn(command, config)
+    }
+
+    fn spawn(mut command: Command, config: &Path) -> Binary {
+        let log = config.with_extension("log");
+        let mut child = command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
         let (mut proxy, mut admin) = (None, None);
         // Its output is closed when both are known: a server must live without a reader.
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -67,10 +77,20 @@ impl Binary {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop, as an operator's tools do; its exit code.
-    pub fn terminate(mut self) -> Option<i32> {
+    /// Sends it a signal, as an operator's tools do.
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Asks it to stop; its exit code.
+    pub fn terminate(self) -> Option<i32> {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits until it has ended; its exit code.
+    pub fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }

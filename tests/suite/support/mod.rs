@@ -12,7 +12,7 @@ use std::path::Path;
 
 use freshet::app::App;
 use freshet::clock::Clock;
-use freshet::config::{self, Config};
+use freshet::config::{self, Config, ConfigError};
 
 use client::{Answer, Client};
 use origin::Origin;
@@ -125,6 +125,11 @@ pub fn account(origin: &str) -> String {
 
 /// A config of these sections; ports, ledger and drain are the tests' own.
 pub fn config(sections: &str) -> Config {
+    read(sections).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same of sections that may be wrong.
+pub fn read(sections: &str) -> Result<Config, ConfigError> {
     let mut text = sections.to_owned();
     for (section, lines) in [
         ("[proxy]", "listen = \"127.0.0.1:0\"\nthreads = 2"),
@@ -137,7 +142,7 @@ pub fn config(sections: &str) -> Config {
         }
     }
     let sources = config::Sources { variable: &|_| None, folder: Path::new("/"), cores: 2 };
-    config::parse(&text, "the test's config", &sources).unwrap_or_else(|error| panic!("{error}"))
+    config::parse(&text, "the test's config", &sources)
 }
 
 /// Waits for a state that must come: by asking again, never by a fixed sleep.
