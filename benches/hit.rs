@@ -188,7 +188,8 @@ impl Client {
         let (listener, client) = Client::before().await;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
-            listener::serve(listener, Arc::new(ArcSwap::new(proxy)), stopped).await;
+            listener::serve(listener, listener::Entrance::Clear, Arc::new(ArcSwap::new(proxy)), stopped)
+                .await;
             drop(stop);
         });
         client.connect().await

@@ -1,12 +1,13 @@
 //! The composition root: config → cache → purge → proxy → admin; and the way down: drain and join.
 //!
-//! `sockets.rs` has the listeners, `running.rs` goes over to another config, `memory.rs` watches the process's memory,
+//! `sockets.rs` has the listeners, `certificates.rs` what they show, `running.rs` goes over to another config, `memory.rs` watches the process's memory,
 //! `loopback.rs` makes warming's fetches.
 //!
 //! Every long-lived thread is started here and joined here. The data plane has one thread a core, each with
 //! a runtime and a listener of its own; the control plane, the demo origin, the sweeper, the ledger and what warms
 //! have a thread each, so that neither plane starves the other.
 
+mod certificates;
 mod loopback;
 mod memory;
 mod running;
@@ -27,6 +28,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
@@ -37,11 +39,14 @@ use crate::config::{Account, Config, ConfigError, Origin, OriginServer};
 use crate::demo_origin::{self, DemoOrigin};
 use crate::key::Endpoints;
 use crate::limits::{HAND_OVER_PAUSE, HAND_OVER_TIME_MAX, HISTORY_TICK, MEMORY_TICK};
-use crate::proxy::{Proxy, PurgeCall, PurgeDoor, listener};
+use crate::proxy::listener::{self, Entrance};
+use crate::proxy::{Proxy, PurgeCall, PurgeDoor};
 use crate::purge::{LedgerError, Purger};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::history::Gauges;
 use crate::telemetry::{Metrics, NotReady, Telemetry, process};
+use crate::tls::StoreError;
+use certificates::Certificates;
 use loopback::Loopback;
 use running::Running;
 use sockets::Sockets;
@@ -53,6 +58,8 @@ pub use sockets::Inherited;
 pub struct App {
     /// Where images are served.
     pub proxy: SocketAddr,
+    /// Where they are served over TLS, if they are.
+    pub tls: Option<SocketAddr>,
     /// Where the purge API is.
     pub admin: SocketAddr,
     /// Where the embedded origin is, if an account uses it.
@@ -110,6 +117,13 @@ pub enum StartError {
     DemoOrigin(demo_origin::Error),
     /// An origin speaks TLS, and the system has no root certificates.
     NoRootCertificates,
+    /// What TLS towards clients needs is not to be had.
+    Tls {
+        /// The config's key.
+        key: &'static str,
+        /// What is wrong.
+        source: StoreError,
+    },
     /// A thread, or the randomness that it needs, is not to be had.
     System(io::Error),
 }
@@ -138,6 +152,7 @@ impl fmt::Display for StartError {
             StartError::NoRootCertificates => f.write_str(
                 "an origin is https, and the system has no root certificates; install ca-certificates",
             ),
+            StartError::Tls { key, source } => write!(f, "{key}: {source}"),
             StartError::System(error) => write!(f, "the system refuses: {error}"),
         }
     }
@@ -152,11 +167,19 @@ impl App {
     }
 
     /// The same with the listeners that were handed to this process.
-    pub fn start_on(config: Config, clock: Clock, inherited: Inherited) -> Result<App, StartError> {
+    pub fn start_on(mut config: Config, clock: Clock, inherited: Inherited) -> Result<App, StartError> {
         let threads = config.proxy.threads;
-        let Sockets { proxies, admin: admins } = Sockets::open(&config, inherited)?;
+        let certificates = Certificates::open(&config)?;
+        let Sockets { proxies, admin: admins, tls: secure } = Sockets::open(&config, inherited)?;
         let proxy_address = proxies[0].local_addr().map_err(StartError::System)?;
         let admin_address = admins.local_addr().map_err(StartError::System)?;
+        let mut warmed_at = proxy_address;
+        if let (Some(tls), Some(secure)) = (&mut config.tls, &secure) {
+            tls.listen = secure.listeners[0].local_addr().map_err(StartError::System)?; // Port 0 is a port now.
+            warmed_at = secure.private.local_addr().map_err(StartError::System)?;
+        }
+        let tls_address = config.tls.as_ref().map(|tls| tls.listen);
+        let admin_tls = certificates.admin.clone();
         let tls = tls(&config)?;
         let instance = random_name().map_err(StartError::System)?;
 
@@ -192,6 +215,7 @@ impl App {
             warmed: warmed.clone(),
             clock,
             load: OnceLock::new(),
+            certificates,
             state: Mutex::new(running::State { config, origin }),
             retiring: Mutex::default(),
         });
@@ -204,16 +228,23 @@ impl App {
         // A thread's runtime drives what others need to the end: fills that they follow, connections to origins
         // that they have borrowed. So none ends before all have answered.
         let all_ended = Arc::new(tokio::sync::Barrier::new(proxies.len()));
+        let mut entrances = running.entrances(secure).into_iter();
         for socket in proxies {
             let (current, stopped, all_ended) = (running.current.clone(), stopped.clone(), all_ended.clone());
+            let further = entrances.next().unwrap_or_default();
             let serve = |socket| async move {
-                listener::serve(socket, current, stopped).await;
+                let entrances = further.into_iter().filter_map(usable);
+                let mut listening = JoinSet::new();
+                for (socket, entrance) in std::iter::once((socket, Entrance::Clear)).chain(entrances) {
+                    listening.spawn(listener::serve(socket, entrance, current.clone(), stopped.clone()));
+                }
+                while listening.join_next().await.is_some() {}
                 all_ended.wait().await;
             };
             serving.push(spawn_plane("proxy", socket, running.clone(), stop.subscribe(), serve)?);
         }
-        serving.push(spawn_warmer(purger.clone(), Loopback::new(proxy_address, warmed), stopped)?);
-        let serve = |socket| admin::serve(socket, admin, turned(stopped_beside));
+        serving.push(spawn_warmer(purger.clone(), Loopback::new(warmed_at, warmed), stopped)?);
+        let serve = |socket| admin::serve(socket, admin, admin_tls, turned(stopped_beside));
         let watched = stop_beside.subscribe();
         let beside = vec![
             spawn_plane("admin", admins, running.clone(), stop_beside.subscribe(), serve)?,
@@ -221,6 +252,7 @@ impl App {
         ];
         Ok(App {
             proxy: proxy_address,
+            tls: tls_address,
             admin: admin_address,
             demo_origin: demo_address,
             running,
@@ -318,6 +350,18 @@ fn open_ledger(
     }
 }
 
+fn usable(
+    (socket, entrance): (std::net::TcpListener, Entrance),
+) -> Option<(tokio::net::TcpListener, Entrance)> {
+    match tokio::net::TcpListener::from_std(socket) {
+        Ok(socket) => Some((socket, entrance)),
+        Err(error) => {
+            tracing::error!(%error, "a listener is not usable");
+            None
+        }
+    }
+}
+
 fn join(thread: thread::JoinHandle<()>) {
     let name = thread.thread().name().unwrap_or_default().to_owned();
     if thread.join().is_err() {
@@ -367,6 +411,7 @@ fn spawn_watch(
             let gauges = Gauges { entries: figures.entries, bytes: figures.bytes, purges };
             telemetry.history.tick(running.cache.now(), &telemetry.metrics, gauges);
             running.retire();
+            running.certificates.look();
             let next = tokio::time::Instant::now() + HISTORY_TICK;
             while tokio::time::Instant::now() < next {
                 let most = running.state.lock().config.cache.process_max_bytes.or(most_allowed);

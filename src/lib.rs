@@ -8,7 +8,7 @@
 //! 5. A newcomer follows a request through the tree without a guide.
 //!
 //! # The tree, from the lowest layer: a file imports from lower ones and its own folder alone
-//! - base: [`limits`], [`clock`], [`config`], [`telemetry`]
+//! - base: [`limits`], [`clock`], [`tls`], [`config`], [`telemetry`]
 //! - rules: [`key`] (URL → key), [`target`] (what a purge names), [`semantics`] (HTTP caching, pure)
 //! - state: [`cache`] (store, index, fences, flights; its `mod.rs` is the only door)
 //! - the promise: [`purge`] (allowance, fence, ledger, acknowledgement)
@@ -36,3 +36,4 @@ pub mod purge;
 pub mod semantics;
 pub mod target;
 pub mod telemetry;
+pub mod tls;

@@ -18,13 +18,52 @@ pub const KEY_SPARE_BYTES_MAX: usize = 1024;
 /// Longest body of a request that is passed on, in bytes.
 pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Certificates in a config.
+pub const CERTIFICATES_MAX: usize = 1000;
+/// Sessions of TLS 1.2 that are kept for clients that take no ticket.
+pub const TLS_SESSIONS_MAX: usize = 1024;
+
+/// Streams that a client of HTTP/2 may have open at once on one connection.
+pub const HTTP2_STREAMS_MAX: u32 = 100;
+/// Bytes of one body that such a client may send before it is told to go on, and of all bodies of a connection.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// See above.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Largest frame that it may send, in bytes of payload; the least that RFC 9113 §4.2 allows.
+pub const HTTP2_FRAME_BYTES_MAX: u32 = 16 * 1024;
+/// Bytes of an answer that may wait in one stream for the client's window.
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Streams that were reset before anybody has looked at them.
+pub const HTTP2_PENDING_RESETS_MAX: usize = 20;
+/// Streams of one connection that may end by a fault of the client's, as a malformed head.
+pub const HTTP2_FAULTS_MAX: usize = 64;
+/// Pause after which a client that says nothing is asked whether it is still there, and how long it may take to say so.
+pub const HTTP2_PING: Duration = Duration::from_secs(20);
+/// How long a client that has nothing to do, and was told so, may keep its connection.
+pub const HTTP2_GOODBYE: Duration = Duration::from_secs(2);
+/// Frames in a row that ask for nothing (pings, settings, updates of windows, priorities).
+pub const HTTP2_CONTROL_MAX: u32 = 1000;
+/// As many of them a client may send in each second, for ever.
+pub const HTTP2_CONTROL_PER_SECOND: u32 = 100;
+/// One more for each so many bytes that it is sent.
+pub const HTTP2_CONTROL_BYTES: u32 = 1024;
+/// So many more for each request.
+pub const HTTP2_CONTROL_OF_REQUEST: u32 = 4;
+/// A reset counts as so many of them.
+pub const HTTP2_CONTROL_OF_RESET: u32 = 10;
+
 /// Least average rate at which a client must take an answer that its socket did not take at once.
 pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 1024;
 /// Bytes of an answer that the kernel may hold for one client.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// File descriptors kept from clients, for origins, the admin listener and files; at most half of all.
+/// File descriptors that the process has for itself, without its serving threads: its other threads' runtimes, files.
+pub const DESCRIPTORS_OF_PROCESS: u64 = 40;
+/// File descriptors of one serving thread: its listener and its runtime.
+pub const DESCRIPTORS_OF_THREAD: u64 = 5;
+/// File descriptors kept from clients, for origins and the admin listener; at most half of what the process leaves.
 pub const DESCRIPTORS_RESERVED: u64 = 512;
-/// How long a listener that begins no more connections, for another process to begin them, accepts those that have begun.
+/// How long a listener that begins no more connections, for another process to begin them, accepts those that have begun;
+/// and how long, after a signal to stop, a connection may take for the head that is due on it.
 pub const LAST_HANDSHAKES_TIME: Duration = Duration::from_millis(250);
 /// How long a process that is to take over waits for the one before it to end.
 pub const HAND_OVER_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
@@ -285,6 +324,10 @@ pub const DEMO_DRAIN_TIME: Duration = Duration::from_secs(10);
 
 const _: () = assert!(TARGET_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
 const _: () = assert!(TARGET_BYTES_MAX >= 8000);
+// A browser that leaves a page resets all that is open.
+const _: () = assert!(HTTP2_STREAMS_MAX * HTTP2_CONTROL_OF_RESET <= HTTP2_CONTROL_MAX);
+const _: () = assert!(HTTP2_CONTROL_OF_REQUEST < HTTP2_CONTROL_OF_RESET);
+const _: () = assert!(HTTP2_STREAM_WINDOW_BYTES <= HTTP2_CONNECTION_WINDOW_BYTES);
 const _: () = assert!(REQUEST_HEAD_BYTES_MAX <= RESPONSE_HEAD_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX < u32::MAX as u64);
 const _: () = assert!(CHUNK_BYTES <= STREAM_WINDOW_BYTES);

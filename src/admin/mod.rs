@@ -59,6 +59,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -73,6 +74,7 @@ use crate::purge::{
     Allowance, Attempt, By, ChangeError, Door, Named, PurgeError, Purger, RequestId, Submission, Wish,
 };
 use crate::telemetry::{Metrics, Telemetry};
+use crate::tls::{Protocols, Store};
 use access::{Denial, Principal};
 
 use allowance::AllowanceShown;
@@ -218,7 +220,13 @@ impl Admin {
 
 /// Serves until `stop` is ready, then takes no more connections, ends the idle ones and returns when the running
 /// answers are out. The caller sets the deadline: dropping this future drops all connections.
-pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<Output = ()>) {
+/// With `tls` nothing else is spoken.
+pub async fn serve(
+    listener: TcpListener,
+    admin: Arc<Admin>,
+    tls: Option<Arc<Store>>,
+    stop: impl Future<Output = ()>,
+) {
     let router = routes::router(Arc::clone(&admin));
     let drain = watch::Sender::new(false);
     let mut connections = JoinSet::new();
@@ -235,8 +243,11 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<O
                 accepting = true;
                 // One over the bound is closed by being dropped.
                 if connections.len() < limits::ADMIN_CONNECTIONS_MAX {
-                    let (router, times) = (router.clone(), admin.times);
-                    connections.spawn(serve_connection(stream, peer, router, times, drain.subscribe()));
+                    let (router, times, drain) = (router.clone(), admin.times, drain.subscribe());
+                    match tls.clone() {
+                        None => connections.spawn(serve_clear(stream, peer, router, times, drain)),
+                        Some(tls) => connections.spawn(serve_tls(stream, tls, peer, router, times, drain)),
+                    };
                 }
             }
             // The client's doing: the next one waits already.
@@ -256,16 +267,46 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: impl Future<O
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve_connection(
+async fn serve_clear(
     stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    times: Times,
+    drain: watch::Receiver<bool>,
+) {
+    // Without an own address the client is gone already.
+    let Ok(local) = stream.local_addr() else { return };
+    let connection = routes::Connection { peer: peer.ip(), local };
+    serve_connection(stream, connection, router, times, drain).await;
+}
+
+/// The same over TLS; the handshake has as long as a head.
+async fn serve_tls(
+    stream: TcpStream,
+    tls: Arc<Store>,
     peer: SocketAddr,
     router: Router,
     times: Times,
     mut drain: watch::Receiver<bool>,
 ) {
-    // Without an own address the client is gone already.
     let Ok(local) = stream.local_addr() else { return };
     let connection = routes::Connection { peer: peer.ip(), local };
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(times.header, tls.acceptor(Protocols::Http1).accept(stream)) => shaken,
+        _ = drain.wait_for(|draining| *draining) => return, // It has asked for nothing yet.
+    };
+    if let Ok(Ok(stream)) = shaken {
+        serve_connection(stream, connection, router, times, drain).await;
+    }
+}
+
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    connection: routes::Connection,
+    router: Router,
+    times: Times,
+    mut drain: watch::Receiver<bool>,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut req: http::Request<Incoming>| {
         req.extensions_mut().insert(connection);

@@ -67,14 +67,14 @@ pub(super) async fn listen_with(
 ) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let config = config::Admin { listen: address, hosts: Vec::new() };
+    let config = config::Admin { listen: address, hosts: Vec::new(), tls: None };
     let cache = Cache::new(1 << 20, clock.clone());
     let endpoints = Arc::new(Endpoints::new(accounts));
     let admin =
         Admin { times, ..Admin::new(&config, accounts, &keys(), endpoints, purger, cache, clock.clone()) };
     let readiness = admin.telemetry.readiness.clone();
     let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(serve(listener, Arc::new(admin), async {
+    let served = tokio::spawn(serve(listener, Arc::new(admin), None, async {
         let _ = stopped.await;
     }));
     Listening { address, fences, clock, readiness, stop: Some(stop), served }

@@ -10,19 +10,22 @@
 //!
 //! Locks: `state`, held for a reading and outermost; `retiring`, a leaf.
 
+use std::net::TcpListener;
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::certificates::Certificates;
+use super::sockets::TlsSockets;
 use super::{DemoRunning, servers, start_demo_origin, tls};
 use crate::admin::{Admin, NotReloaded, ReloadDoor};
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::{Account, Changes, Config, ConfigError};
+use crate::config::{Account, Changes, Config, ConfigError, Tls};
 use crate::key::{Endpoints, Making, remade};
 use crate::proxy::Proxy;
-use crate::proxy::listener::Current;
+use crate::proxy::listener::{Current, Entrance};
 use crate::purge::Purger;
 use crate::target::{Mode, Target};
 use crate::telemetry::{self, Metrics, Telemetry};
@@ -45,6 +48,7 @@ pub(super) struct Running {
     pub(super) clock: Clock,
     /// Nothing where there is nothing to read again.
     pub(super) load: OnceLock<Load>,
+    pub(super) certificates: Certificates,
     pub(super) state: Mutex<State>,
     pub(super) retiring: Mutex<Vec<Retiring>>,
 }
@@ -98,6 +102,8 @@ impl Running {
         let refused = |error: super::StartError| NotReloaded::Refused(error.to_string());
         // All that can fail comes first.
         let tls = tls(&config).map_err(refused)?;
+        let read = self.certificates.read(&config);
+        let renewals = read.map_err(|error| NotReloaded::Refused(error.to_string()))?;
         let started = match &state.origin {
             None => start_demo_origin(&config, self.clock.clone()).map_err(refused)?,
             Some(_) => None,
@@ -118,6 +124,7 @@ impl Running {
         });
         self.warmed.store(endpoints.clone());
         self.admin.take_over(&config.admin, &config.accounts, &config.keys, endpoints);
+        self.certificates.renew(renewals);
         telemetry::set_log_level(&config.log.level);
         if let Some(accounts) = purged {
             self.retiring.lock().push(Retiring { proxy: Arc::downgrade(&earlier), accounts });
@@ -131,6 +138,15 @@ impl Running {
         state.config = config;
         state.origin = state.origin.take().or(started);
         Ok(reloaded)
+    }
+
+    /// The entrances of TLS, by thread; the first thread has the private one too.
+    pub(super) fn entrances(&self, sockets: Option<TlsSockets>) -> Vec<Vec<(TcpListener, Entrance)>> {
+        let (Some(store), Some(sockets)) = (&self.certificates.proxy, sockets) else { return Vec::new() };
+        let entrance = |listener| vec![(listener, Entrance::Tls(store.clone()))];
+        let mut by_thread: Vec<_> = sockets.listeners.into_iter().map(entrance).collect();
+        by_thread[0].push((sockets.private, Entrance::Private));
+        by_thread
     }
 
     /// Purges what data planes have left whose last request has ended.
@@ -161,6 +177,9 @@ fn in_place(before: &Config, mut wanted: Config) -> Config {
     wanted.proxy.threads = before.proxy.threads;
     wanted.proxy.hand_over = before.proxy.hand_over;
     wanted.admin.listen = before.admin.listen;
+    // Whether TLS is spoken is known from the start; what is shown there may change.
+    wanted.admin.tls = before.admin.tls.clone().map(|pair| wanted.admin.tls.unwrap_or(pair));
+    wanted.tls = before.tls.clone().map(|tls| Tls { listen: tls.listen, ..wanted.tls.unwrap_or(tls) });
     wanted.cache.object_max_bytes = wanted.cache.object_max_bytes.min(before.cache.max_bytes);
     wanted.cache.max_bytes = before.cache.max_bytes;
     wanted.ledger = before.ledger.clone();

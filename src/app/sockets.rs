@@ -2,20 +2,21 @@
 //!
 //! A handed listener is open before the process is and after it: connections that come meanwhile wait in its queue.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use super::StartError;
 use crate::config::Config;
 use crate::proxy::listener;
 
 /// The names of handed listeners (`FileDescriptorName=`), and without names their order.
-const NAMES: [&str; 2] = ["proxy", "admin"];
+const NAMES: [&str; 3] = ["proxy", "admin", "tls"];
 
 /// Listeners that were handed to this process; each may be absent.
 #[derive(Debug, Default)]
 pub struct Inherited {
     proxy: Option<TcpListener>,
     admin: Option<TcpListener>,
+    tls: Option<TcpListener>,
 }
 
 impl Inherited {
@@ -31,7 +32,10 @@ impl Inherited {
             match name {
                 Some(&"proxy") => inherited.proxy = Some(listener),
                 Some(&"admin") => inherited.admin = Some(listener),
-                _ => tracing::warn!(place, "a handed listener has no name that is known: proxy or admin"),
+                Some(&"tls") => inherited.tls = Some(listener),
+                _ => {
+                    tracing::warn!(place, "a handed listener has no name that is known: proxy, admin or tls")
+                }
             }
         }
         Ok(inherited)
@@ -43,6 +47,16 @@ pub(super) struct Sockets {
     /// One for each thread.
     pub(super) proxies: Vec<TcpListener>,
     pub(super) admin: TcpListener,
+    /// Where TLS is spoken.
+    pub(super) tls: Option<TlsSockets>,
+}
+
+/// What TLS towards clients has.
+pub(super) struct TlsSockets {
+    /// One for each thread.
+    pub(super) listeners: Vec<TcpListener>,
+    /// In clear, on loopback: what is warmed comes by it, and is redirected nowhere.
+    pub(super) private: TcpListener,
 }
 
 impl Sockets {
@@ -58,6 +72,14 @@ impl Sockets {
         };
         let proxies = open("proxy.listen", config.proxy.listen, inherited.proxy, threads)?;
         let mut admins = open("admin.listen", config.admin.listen, inherited.admin, 1)?;
-        Ok(Sockets { proxies, admin: admins.remove(0) })
+        let tls = match &config.tls {
+            None => None,
+            Some(tls) => {
+                let listeners = open("tls.listen", tls.listen, inherited.tls, threads)?;
+                let private = listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 1, false);
+                Some(TlsSockets { listeners, private: private.map_err(StartError::System)?.remove(0) })
+            }
+        };
+        Ok(Sockets { proxies, admin: admins.remove(0), tls })
     }
 }

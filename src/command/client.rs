@@ -1,13 +1,22 @@
 //! A client of the admin listener, for the command line.
+//!
+//! Where the config says that it speaks TLS, its certificate is trusted as the file has it, beside the system's roots;
+//! and it is called by a name that stands in the certificate, at the address that it listens on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use freshet::config;
+use freshet::config::{self, Config};
+use freshet::tls::Identity;
 use serde_json::Value;
+use tokio_rustls::rustls::crypto::ring;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 /// How a running server is reached.
 #[derive(Args)]
@@ -25,6 +34,8 @@ pub struct Client {
     agent: ureq::Agent,
     admin: String,
     authorization: String,
+    /// The Host, where it is not the URL's.
+    host: Option<String>,
 }
 
 /// What the server said.
@@ -53,14 +64,69 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
+/// Where a server is called.
+#[derive(Clone, Debug)]
+struct Place {
+    url: String,
+    host: Option<String>,
+    /// Where the URL's host is, whatever its name says elsewhere.
+    address: Option<SocketAddr>,
+}
+
+impl Place {
+    /// The admin listener of the config.
+    fn of(config: &Config, identity: Option<&Identity>) -> Place {
+        let address = reachable(config.admin.listen);
+        let scheme = if config.admin.tls.is_some() { "https" } else { "http" };
+        match identity.and_then(|identity| identity.names().first()) {
+            None => Place { url: format!("{scheme}://{address}"), host: None, address: None },
+            Some(name) => {
+                let name = name.replace('*', "admin");
+                let url = format!("{scheme}://{name}:{}", address.port());
+                Place { url, host: Some(address.to_string()), address: Some(address) }
+            }
+        }
+    }
+}
+
+impl Resolver for Place {
+    fn resolve(
+        &self,
+        uri: &ureq::http::Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let Some(address) = self.address else {
+            return DefaultResolver::default().resolve(uri, config, timeout);
+        };
+        let mut addresses = self.empty();
+        addresses.push(address);
+        Ok(addresses)
+    }
+}
+
+/// The system's roots, and this certificate.
+fn trusting(identity: Option<&Identity>) -> TlsConfig {
+    let own = identity.iter().flat_map(|identity| identity.chain().iter().cloned());
+    let system = rustls_native_certs::load_native_certs().certs;
+    let roots = own.chain(system).map(|certificate| Certificate::from_der(&certificate).to_owned());
+    TlsConfig::builder()
+        .root_certs(RootCerts::from(roots))
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+        .build()
+}
+
 type Sent = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
 impl Client {
     /// A client for the server of the config at `path`, unless `server` names another.
     pub fn new(path: Option<&Path>, server: &Server) -> Result<Client, ExitCode> {
         let (config, name) = config::load(path).map_err(|error| super::bad_config(&error))?;
-        let admin = server.admin.clone();
-        let admin = admin.unwrap_or_else(|| format!("http://{}", reachable(config.admin.listen)));
+        let identity = config.admin.tls.as_ref().and_then(|pair| Identity::read(pair).ok());
+        let place = match &server.admin {
+            Some(url) => Place { url: url.clone(), host: None, address: None },
+            None => Place::of(&config, identity.as_ref()),
+        };
         let key = server.key.clone();
         let Some(key) = key.or_else(|| config.accounts.iter().find_map(|account| account.demo_key.clone()))
         else {
@@ -69,13 +135,15 @@ impl Client {
             ));
             return Err(ExitCode::from(super::BAD_CONFIG));
         };
-        let agent = ureq::Agent::config_builder()
+        let settings = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(30)))
-            .build()
-            .into();
+            .tls_config(trusting(identity.as_ref()))
+            .build();
+        let agent = ureq::Agent::with_parts(settings, DefaultConnector::new(), place.clone());
         let authorization = format!("Bearer {key}");
-        Ok(Client { agent, admin: admin.trim_end_matches('/').to_owned(), authorization })
+        let admin = place.url.trim_end_matches('/').to_owned();
+        Ok(Client { agent, admin, authorization, host: place.host })
     }
 
     /// Where the server is.
@@ -90,7 +158,10 @@ impl Client {
 
     /// `POST path` with a JSON body.
     pub fn post(&self, path: &str, body: &Value) -> Result<Answer, ExitCode> {
-        let call = self.agent.post(self.at(path)).header("authorization", &self.authorization);
+        let mut call = self.agent.post(self.at(path)).header("authorization", &self.authorization);
+        if let Some(host) = &self.host {
+            call = call.header("host", host);
+        }
         self.answer(call.send_json(body)).map_err(unreachable)
     }
 
@@ -114,7 +185,10 @@ impl Client {
     }
 
     fn send(&self, path: &str, query: &[(&str, &str)]) -> Sent {
-        let call = self.agent.get(self.at(path)).header("authorization", &self.authorization);
+        let mut call = self.agent.get(self.at(path)).header("authorization", &self.authorization);
+        if let Some(host) = &self.host {
+            call = call.header("host", host);
+        }
         call.query_pairs(query.iter().copied()).call()
     }
 

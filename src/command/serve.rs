@@ -7,7 +7,7 @@ use super::say;
 use freshet::app::{App, Inherited};
 use freshet::clock::Clock;
 use freshet::config::{self, Account, Config};
-use freshet::limits::DESCRIPTORS_RESERVED;
+use freshet::limits::{DESCRIPTORS_OF_PROCESS, DESCRIPTORS_OF_THREAD, DESCRIPTORS_RESERVED};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,7 +22,9 @@ pub fn run(path: Option<&Path>) -> ExitCode {
     };
     super::log(config.log.format, &config.log.level);
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    fit_to_descriptors(&mut config.proxy.connections_max);
+    if let Err(error) = fit_to_descriptors(&mut config.proxy) {
+        return failed(&error);
+    }
     let served = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
         // Before the listeners: a signal that comes early is not lost.
         let signals = runtime.block_on(async { Signals::new() })?;
@@ -43,7 +45,10 @@ pub fn run(path: Option<&Path>) -> ExitCode {
     let file = path.map(Path::to_owned);
     app.reload_by(move || {
         let (mut config, _) = config::load(file.as_deref())?;
-        fit_to_descriptors(&mut config.proxy.connections_max);
+        // The threads that there are stay: what fitted at the start does.
+        if let Err(error) = fit_to_descriptors(&mut config.proxy) {
+            tracing::warn!("{error}");
+        }
         Ok(config)
     });
     welcome(&config, &name, &app);
@@ -71,21 +76,39 @@ pub fn run(path: Option<&Path>) -> ExitCode {
 }
 
 /// Takes as many file descriptors as the system grants, and no more clients than they allow for: where clients
-/// took the last one, neither an origin nor the admin listener could be reached.
-fn fit_to_descriptors(connections_max: &mut usize) {
+/// took the last one, neither an origin nor the admin listener could be reached. An error where there are too few for the
+/// process itself.
+fn fit_to_descriptors(proxy: &mut config::Proxy) -> Result<(), String> {
     let granted = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(granted) => granted,
-        Err(error) => return tracing::warn!(%error, "the limit of open files is unknown"),
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files is unknown");
+            return Ok(());
+        }
     };
-    let for_clients = granted - DESCRIPTORS_RESERVED.min(granted / 2);
-    let for_clients = usize::try_from(for_clients).unwrap_or(usize::MAX);
-    if for_clients < *connections_max {
+    let (threads, wanted) = (proxy.threads, proxy.connections_max);
+    let Some(for_clients) = for_clients(granted, threads) else {
+        return Err(format!(
+            "the limit of open files, {granted}, is too low for proxy.threads = {threads}; raise it (ulimit -n, \
+             LimitNOFILE), or take fewer threads"
+        ));
+    };
+    if for_clients < wanted {
         tracing::warn!(
             granted,
-            "proxy.connections_max = {connections_max} is more than the limit of open files allows: {for_clients}"
+            "proxy.connections_max = {wanted} is more than the limit of open files allows: {for_clients}"
         );
-        *connections_max = for_clients;
+        proxy.connections_max = for_clients;
     }
+    Ok(())
+}
+
+/// How many descriptors clients may take, of all that are granted; nothing where there is none for them.
+fn for_clients(granted: u64, threads: usize) -> Option<usize> {
+    let own = DESCRIPTORS_OF_PROCESS + DESCRIPTORS_OF_THREAD * threads as u64;
+    let left = granted.checked_sub(own)?;
+    let for_clients = left - DESCRIPTORS_RESERVED.min(left / 2);
+    (left >= 2).then_some(usize::try_from(for_clients).unwrap_or(usize::MAX))
 }
 
 /// Tells the service manager, where there is one (sd_notify(3)).
@@ -140,8 +163,12 @@ impl Signals {
 fn welcome(config: &Config, name: &str, app: &App) {
     say(format!("Freshet {}, by {name}", env!("CARGO_PKG_VERSION")));
     say(format!("  images       http://{}", app.proxy));
-    say(format!("  purge API    http://{}", app.admin));
-    say(format!("  dashboard    http://{}/", app.admin));
+    if let Some(tls) = app.tls {
+        say(format!("  images       https://{tls}"));
+    }
+    let admin = admin_url(config, app);
+    say(format!("  purge API    {admin}"));
+    say(format!("  dashboard    {admin}/"));
     if let Some(origin) = app.demo_origin {
         say(format!("  demo origin  http://{origin}"));
     }
@@ -150,13 +177,18 @@ fn welcome(config: &Config, name: &str, app: &App) {
     }
     let demo = config.accounts.iter().find_map(|account| Some((account, account.demo_key.as_deref()?)));
     if let Some((account, key)) = demo {
-        try_out(account, key, app);
+        try_out(account, key, &admin);
     }
 }
 
-fn try_out(account: &Account, key: &str, app: &App) {
+fn admin_url(config: &Config, app: &App) -> String {
+    let scheme = if config.admin.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", app.admin)
+}
+
+fn try_out(account: &Account, key: &str, admin: &str) {
     let image = format!("{}{PICTURE}", account.url_endpoints[0]);
-    let purge = format!("http://{}/v1/files/purge", app.admin);
+    let purge = format!("{admin}/v1/files/purge");
     say(format!("  private key  {key}"));
     say("\nTry, in another terminal: an image (twice: a miss, then a hit), and its purge.");
     say(format!("  curl -sS -o harbour.jpg -D - '{image}'"));
@@ -164,4 +196,29 @@ fn try_out(account: &Account, key: &str, app: &App) {
         "  curl -sS -u {key}: -H 'content-type: application/json' -d '{{\"url\": \"{image}\"}}' {purge}"
     ));
     say(format!("  curl -sS -u {key}: {purge}/REQUEST_ID"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_get_what_threads_origins_and_admin_leave() {
+        #[rustfmt::skip]
+        let table = [
+            // granted, threads, for clients
+            (1_048_576,   2,     Some(1_048_014)),
+            (65_536,      64,    Some(64_664)),
+            (1024,        2,     Some(487)),
+            (256,         2,     Some(103)),
+            (256,         16,    Some(68)),
+            (256,         64,    None),
+            (51,          2,     None),
+            (52,          2,     Some(1)),
+            (0,           1,     None),
+        ];
+        for (granted, threads, expected) in table {
+            assert_eq!(for_clients(granted, threads), expected, "{granted} for {threads} threads");
+        }
+    }
 }

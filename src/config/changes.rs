@@ -17,6 +17,7 @@ const AT_START: &[&str] = &[
     "proxy.threads",
     "proxy.hand_over",
     "admin.listen",
+    "tls.listen",
     "cache.max_bytes",
     "ledger",
     "log.format",
@@ -128,8 +129,11 @@ impl Changes {
         }
         keys.sort_unstable();
         keys.dedup();
+        // Whether TLS is spoken at all is known from the start.
+        let tls = (before.tls.is_some() != after.tls.is_some()).then_some("tls");
+        let admin_tls = (before.admin.tls.is_some() != after.admin.tls.is_some()).then_some("admin.tls");
         let is_read_once = |key: &String| {
-            AT_START.iter().any(|once| {
+            AT_START.iter().copied().chain(tls).chain(admin_tls).any(|once| {
                 key.strip_prefix(once).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             })
         };

@@ -66,6 +66,7 @@ pub(super) struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn config(&mut self, root: &mut Section<'a>) -> Config {
         let proxy = self.proxy(root);
+        let tls = self.tls(root);
         let admin = self.admin(root);
         let cache = self.cache(root);
         let fetch = self.fetch(root);
@@ -80,7 +81,15 @@ impl<'a> Reading<'a> {
             let rule = "needs a ledger in a file: it is what one process hands to the next";
             self.problems.add(0, "proxy.hand_over", "true", rule);
         }
-        let reachable = !proxy.listen.ip().is_loopback() || !admin.listen.ip().is_loopback();
+        if let Some(tls) = &tls
+            && tls.listen.port() != 0
+            && [proxy.listen, admin.listen].contains(&tls.listen)
+        {
+            let rule = "must differ from proxy.listen and admin.listen: it speaks TLS alone";
+            self.problems.add(0, "tls.listen", &tls.listen.to_string(), rule);
+        }
+        let listens = [Some(proxy.listen), Some(admin.listen), tls.as_ref().map(|tls| tls.listen)];
+        let reachable = listens.iter().flatten().any(|listen| !listen.ip().is_loopback());
         let accounts = self.accounts(root, reachable);
         let keys = self.keys(root, &accounts, reachable);
         let routes = self.routes(root, &accounts);
@@ -88,6 +97,7 @@ impl<'a> Reading<'a> {
         let stated = Stated::default();
         Config {
             proxy,
+            tls,
             admin,
             cache,
             fetch,
@@ -119,6 +129,8 @@ impl<'a> Reading<'a> {
             drain_timeout: section.duration("drain_timeout", "30s", "0s"..="1h", problems),
             hand_over: section.optional_boolean("hand_over", problems).unwrap_or(false),
             purge_method: section.optional_boolean("purge_method", problems).unwrap_or(false),
+            http2: section.optional_boolean("http2", problems).unwrap_or(true),
+            http2_cleartext: section.optional_boolean("http2_cleartext", problems).unwrap_or(false),
         };
         section.finish(problems);
         proxy
@@ -137,8 +149,10 @@ impl<'a> Reading<'a> {
                 None => self.problems.of(value, &key, "must be a host name, as in \"purge.example.com\""),
             }
         }
+        let key = section.key("tls");
+        let tls = section.take("tls").and_then(|value| self.pair(value, &key));
         section.finish(&mut self.problems);
-        Admin { listen, hosts }
+        Admin { listen, hosts, tls }
     }
 
     fn cache(&mut self, root: &mut Section<'a>) -> Cache {
@@ -378,6 +392,11 @@ impl<'a> Reading<'a> {
                 None
             }
         }
+    }
+
+    /// Where relative paths begin.
+    pub(super) fn folder(&self) -> &'a Path {
+        self.sources.folder
     }
 
     pub(super) fn array<'v>(&mut self, value: Option<&'v Value<'v>>, key: &str) -> Vec<&'v Value<'v>> {

@@ -56,6 +56,11 @@ impl<'a> Section<'a> {
         Section { table, path: path.into(), known: Vec::new(), offset }
     }
 
+    /// Whether the file has it.
+    pub fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// The full name of a key.
     pub fn key(&self, name: &str) -> String {
         if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }

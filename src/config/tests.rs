@@ -425,3 +425,103 @@ fn a_key_is_bound_to_folders_of_its_account_alone() {
         assert_eq!(grant.err(), expected, "{url}");
     }
 }
+
+/// A certificate for a name and its key, in files of these names.
+fn make(folder: &Path, name: &str, expires: Option<i32>) {
+    let mut params = rcgen::CertificateParams::new(vec!["img.test".to_owned()]).unwrap();
+    if let Some(year) = expires {
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(year, 1, 1));
+    }
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(folder.join(format!("{name}.pem")), params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+#[test]
+fn err_certificates_that_are_wrong_are_told_by_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    make(folder.path(), "good", None);
+    make(folder.path(), "other", None);
+    std::fs::write(path("empty.pem"), "").unwrap();
+    std::fs::write(path("broken.pem"), "-----BEGIN CERTIFICATE-----\nAA").unwrap();
+    std::fs::write(path("no.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    std::fs::write(
+        path("secret.key"),
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    std::fs::write(path("no.key"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
+    #[rustfmt::skip]
+    let table = [
+        // (certificate, key, what is wrong)
+        ("good.pem",    "good.key",    ""),
+        ("none.pem",    "good.key",    "none.pem can't be read: No such file"),
+        ("empty.pem",   "good.key",    "empty.pem has no certificate"),
+        ("good.key",    "good.key",    "good.key has no certificate"),
+        ("broken.pem",  "good.key",    "broken.pem is broken: it is no PEM"),
+        ("no.pem",      "good.key",    "the first certificate in the file"),
+        ("good.pem",    "good.pem",    "good.pem has no private key"),
+        ("good.pem",    "secret.key",  "secret.key has no private key, or an encrypted one"),
+        ("good.pem",    "no.key",      "no.key can't be used"),
+        ("good.pem",    "other.key",   "other.key is not that of the first certificate in the file"),
+    ];
+    for (certificate, key, wrong) in table {
+        let entry = format!("{{ certificate = {:?}, key = {:?} }}", path(certificate), path(key));
+        for text in [format!("[tls]\ncertificates = [{entry}]\n"), format!("[admin]\ntls = {entry}\n")] {
+            match read(&format!("{text}{ACCOUNT}")) {
+                Ok(config) => assert_eq!((wrong, config.warnings.len()), ("", 0), "{text}"),
+                Err(problems) => {
+                    assert_eq!(problems.len(), 1, "{problems:?}");
+                    assert!(!wrong.is_empty() && problems[0].contains(wrong), "{text}: {problems:?}");
+                    assert!(problems[0].starts_with("line 2: "), "{problems:?}");
+                }
+            }
+        }
+    }
+    make(folder.path(), "old", Some(2021));
+    let entry = format!("{{ certificate = {:?}, key = {:?} }}", path("old.pem"), path("old.key"));
+    let config = read(&format!("[tls]\ncertificates = [{entry}]\n{ACCOUNT}")).unwrap();
+    assert!(config.warnings[0].contains("old.pem has expired at 2021-01-01"), "{:?}", config.warnings);
+}
+
+#[test]
+fn err_tls_that_is_wrong_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), "good", None);
+    let path = |name: &str| folder.path().join(name);
+    let good =
+        format!("certificates = [{{ certificate = {:?}, key = {:?} }}]", path("good.pem"), path("good.key"));
+    #[rustfmt::skip]
+    let table = [
+        // (section, what is wrong)
+        (String::new(),                                            "tls.certificates = (none): is missing"),
+        ("certificates = []".into(),                               "tls.certificates = (none): is missing"),
+        ("certificates = [\"cert.pem\"]".into(),                   "must be a table"),
+        ("certificates = [{ key = \"a\" }]".into(),                "tls.certificates.certificate = (none): is missing"),
+        ("certificates = [{ certificate = \"a\" }]".into(),        "tls.certificates.key = (none): is missing"),
+        ("certificates = [{ certificate = \"a\", key = \"b\", c = 1 }]".into(), "unknown key"),
+        (format!("{good}\nredirect = \"yes\""),                    "must be true or false"),
+        (format!("{good}\nredirect = 0"),                          "from 1 to 65535"),
+        (format!("{good}\nlisten = \"127.0.0.1:8081\""),           "must differ from proxy.listen and admin.listen"),
+        (format!("{good}\nlisten = \"127.0.0.1:8080\""),           "must differ from proxy.listen and admin.listen"),
+    ];
+    for (section, wrong) in table {
+        let problems = read(&format!("[tls]\n{section}\n{ACCOUNT}")).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.contains(wrong)), "{section}: {problems:?}");
+    }
+    for (redirect, expected) in [
+        ("", Redirect::Off),
+        ("redirect = true", Redirect::ToListener),
+        ("redirect = 443", Redirect::ToPort(443)),
+    ] {
+        let tls = read(&format!("[tls]\n{good}\n{redirect}\n{ACCOUNT}")).unwrap().tls.unwrap();
+        assert_eq!((tls.redirect, tls.listen.port(), tls.certificates.len()), (expected, 8443, 1));
+    }
+    // A key that is easily guessed is fine on loopback alone.
+    let weak = ACCOUNT.replace("{ env = \"FRESHET_TEST_KEY\" }]\nurl", "\"short\"]\nurl");
+    assert!(read(&format!("[tls]\n{good}\n{weak}")).is_ok());
+    let problems = read(&format!("[tls]\n{good}\nlisten = \"0.0.0.0:8443\"\n{weak}")).unwrap_err();
+    assert!(problems[0].contains("refused off loopback"), "{problems:?}");
+}

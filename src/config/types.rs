@@ -17,12 +17,15 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use super::authority::Authority;
 use super::changes::Stated;
 use super::grant::Grant;
+use crate::tls::Pair;
 
 /// A whole config.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The data plane's listener.
     pub proxy: Proxy,
+    /// The data plane's listener for TLS, where there is one.
+    pub tls: Option<Tls>,
     /// The control plane's listener.
     pub admin: Admin,
     /// What is stored.
@@ -74,6 +77,32 @@ pub struct Proxy {
     pub hand_over: bool,
     /// Whether the method PURGE purges here, with a key.
     pub purge_method: bool,
+    /// Whether HTTP/2 is spoken over TLS, to clients that ask for it.
+    pub http2: bool,
+    /// Whether it is spoken in clear, to clients that begin with it.
+    pub http2_cleartext: bool,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// At least one; the first is shown where no name fits.
+    pub certificates: Vec<Pair>,
+    /// Whether what comes in clear is sent here.
+    pub redirect: Redirect,
+}
+
+/// What is answered on `proxy.listen` where TLS is spoken beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirect {
+    /// The same as over TLS.
+    Off,
+    /// A redirection to `tls.listen`'s port.
+    ToListener,
+    /// A redirection to this port, by which clients know that listener.
+    ToPort(u16),
 }
 
 /// `[admin]`
@@ -83,6 +112,8 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Host names by which it may be called, beside loopback and the address it listens on.
     pub hosts: Vec<Authority>,
+    /// The certificate that it shows; without one it speaks no TLS.
+    pub tls: Option<Pair>,
 }
 
 /// `[cache]`

@@ -1,7 +1,7 @@
 //! A client's connection with every time-out that hyper lacks: for a head, between requests, and for an
 //! answer that the client does not take.
 //!
-//! Wraps the socket, below hyper. No lock. On the way of a hit that goes straight through it costs two reads
+//! Wraps the socket, below hyper and below TLS, whose handshake is due with the first head. No lock. On the way of a hit that goes straight through it costs two reads
 //! of the clock, at its head's end and its answer's beginning, which make its latency too: a timer is armed when
 //! the socket makes it wait, and left armed when it need not fire; and when a head began is asked only where it does
 //! not come at once. Invariant: an armed timer fires within `idle_timeout` of its arming, so that the wait for a next
@@ -12,16 +12,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::interim::Interim;
+use super::pace::Pace;
 use crate::config;
-use crate::limits::CLIENT_BYTES_PER_SECOND_MIN;
 use crate::telemetry::Metrics;
 
 /// What a connection is doing, and since when; told by the listener, read by the socket's wrapper.
@@ -48,6 +46,11 @@ impl Phase {
     pub fn new(metrics: Arc<Metrics>) -> Phase {
         let (phase, since) = (AtomicU8::new(HEAD), AtomicU64::new(0));
         Phase(Arc::new(Current { phase, since, start: Instant::now(), metrics }))
+    }
+
+    /// Of the streams of a connection: their counts are the same, and what they do is no phase of the connection's.
+    pub fn of_streams(&self) -> Phase {
+        Phase::new(self.0.metrics.clone())
     }
 
     /// A request's head is complete: now.
@@ -86,6 +89,11 @@ impl Phase {
         self.0.phase.store(HEAD, Ordering::Relaxed);
     }
 
+    /// Whether a head is due, or is coming.
+    pub fn awaits_head(&self) -> bool {
+        self.is(HEAD)
+    }
+
     fn ms_at(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.0.start).as_millis()).unwrap_or(UNTIMED - 1)
     }
@@ -94,7 +102,8 @@ impl Phase {
         self.0.phase.load(Ordering::Relaxed) == phase
     }
 
-    fn since(&self) -> Instant {
+    /// Since when it does what it does.
+    pub fn since(&self) -> Instant {
         if self.0.since.load(Ordering::Relaxed) == UNTIMED {
             self.0.since.store(self.ms_at(Instant::now()), Ordering::Relaxed);
         }
@@ -107,23 +116,17 @@ pub struct Guarded<S> {
     socket: S,
     phase: Phase,
     times: Times,
-    blocked: Option<Blocked>,
+    /// Since the socket did not take at once what it was given.
+    blocked: Option<Pace>,
     timer: Option<Pin<Box<Sleep>>>,
-    interim: Interim,
-    /// Interim responses that are being written.
-    early: Bytes,
-    /// Whether hyper has nothing left of what it has begun to write: it flushes the socket when its own
-    /// buffer is empty, and encodes nothing between that and the next request's turn (its `pipeline_flush`
-    /// stays off).
-    between: bool,
 }
 
 /// How long a client may take.
 #[derive(Clone, Copy)]
 pub struct Times {
-    header: Duration,
-    idle: Duration,
-    write: Duration,
+    pub(super) header: Duration,
+    pub(super) idle: Duration,
+    pub(super) write: Duration,
 }
 
 impl Times {
@@ -133,20 +136,10 @@ impl Times {
     }
 }
 
-/// An answer that the socket did not take at once.
-struct Blocked {
-    since: Instant,
-    progress: Instant,
-    bytes: u64,
-    /// Whether the socket takes nothing just now.
-    waits: bool,
-}
-
 impl<S> Guarded<S> {
     /// Guards a socket that was accepted just now.
-    pub fn new(socket: S, phase: Phase, times: Times, interim: Interim) -> Guarded<S> {
-        let early = Bytes::new();
-        Guarded { socket, phase, times, blocked: None, timer: None, interim, early, between: true }
+    pub fn new(socket: S, phase: Phase, times: Times) -> Guarded<S> {
+        Guarded { socket, phase, times, blocked: None, timer: None }
     }
 
     /// After the socket gave bytes: they may begin a head.
@@ -170,10 +163,10 @@ impl<S> Guarded<S> {
     /// The same between a head's end and the next one's beginning.
     fn idle_deadline(&self) -> Instant {
         // The last answer is handed over when hyper has it, which may be long before the socket has it.
-        let written = !self.blocked.as_ref().is_some_and(|blocked| blocked.waits);
+        let written = !self.blocked.as_ref().is_some_and(Pace::waits);
         if self.phase.is(WAITING) && written {
             let since = self.phase.since();
-            return self.blocked.as_ref().map_or(since, |blocked| since.max(blocked.progress))
+            return self.blocked.as_ref().map_or(since, |blocked| since.max(blocked.progress()))
                 + self.times.idle;
         }
         // Busy: no deadline, but a time to look again. hyper polls no read of its own accord when the answer
@@ -184,21 +177,16 @@ impl<S> Guarded<S> {
     /// After the socket took bytes.
     fn has_written(&mut self, bytes: usize) {
         if let Some(blocked) = &mut self.blocked {
-            blocked.progress = Instant::now();
-            blocked.bytes += bytes as u64;
-            blocked.waits = false;
+            blocked.took(bytes, Instant::now());
         }
     }
 
-    /// Until when it may take none: some progress in every `write`, and a least rate over the whole answer. And when
-    /// to look again at the latest.
+    /// Until when it may take none, and when to look again at the latest.
     fn write_deadline(&mut self) -> (Instant, Instant) {
         let now = Instant::now();
-        let blocked =
-            self.blocked.get_or_insert(Blocked { since: now, progress: now, bytes: 0, waits: true });
-        blocked.waits = true;
-        let earned = Duration::from_secs(blocked.bytes / CLIENT_BYTES_PER_SECOND_MIN);
-        let deadline = (blocked.progress + self.times.write).min(blocked.since + self.times.write + earned);
+        let blocked = self.blocked.get_or_insert_with(|| Pace::new(now));
+        blocked.wait(now);
+        let deadline = blocked.deadline(self.times.write).unwrap_or(now);
         (deadline, deadline.min(now + self.times.idle))
     }
 
@@ -270,23 +258,6 @@ impl<S: AsyncWrite + Unpin> Guarded<S> {
             }
         }
     }
-
-    /// Writes the interim responses that wait. In the midst of a message they are dropped.
-    fn write_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(bytes) = self.interim.take()
-            && self.between
-        {
-            self.early = [&self.early, &*bytes].concat().into();
-        }
-        while !self.early.is_empty() {
-            let polled = Pin::new(&mut self.socket).poll_write(context, &self.early);
-            match ready!(self.written(context, polled))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                bytes => self.early.advance(bytes),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
@@ -295,8 +266,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.write_interim(context))?;
-        self.between = false;
         let polled = Pin::new(&mut self.socket).poll_write(context, bytes);
         self.written(context, polled)
     }
@@ -306,8 +275,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.write_interim(context))?;
-        self.between = false;
         let polled = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
         self.written(context, polled)
     }
@@ -317,8 +284,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.between = true;
-        ready!(self.write_interim(context))?;
         Pin::new(&mut self.socket).poll_flush(context)
     }
 
@@ -329,7 +294,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, StatusCode};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -342,7 +306,7 @@ mod tests {
         let (long, idle) = (Duration::from_secs(600), Duration::from_millis(20));
         let times = Times { header: long, idle, write: long };
         let phase = Phase::new(Arc::default());
-        let mut guarded = Guarded::new(server, phase.clone(), times, Interim::default());
+        let mut guarded = Guarded::new(server, phase.clone(), times);
         let mut byte = [0];
         std::future::poll_fn(|context| {
             let polled = Pin::new(&mut guarded).poll_read(context, &mut ReadBuf::new(&mut byte));
@@ -360,36 +324,5 @@ mod tests {
         let ended =
             tokio::time::timeout(long / 10, reading).await.expect("the idle time-out ends it").unwrap();
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[tokio::test]
-    async fn interim_responses_go_between_messages_and_never_into_one() {
-        let (client, server) = tokio::io::duplex(8);
-        let times = Duration::from_secs(9);
-        let times = Times { header: times, idle: times, write: times };
-        let interim = Interim::default();
-        let mut guarded = Guarded::new(server, Phase::new(Arc::default()), times, interim.clone());
-        let open = interim.open().await;
-        let reading = tokio::spawn(async move {
-            let (mut client, mut text) = (client, String::new());
-            client.read_to_string(&mut text).await.unwrap();
-            text
-        });
-
-        // The socket takes a part of a message; the rest is hyper's still.
-        let taken = guarded.write(b"message one.").await.unwrap();
-        assert!(taken < 12, "{taken}");
-        open.offers().offer(StatusCode::EARLY_HINTS, &HeaderMap::new());
-        guarded.write_all(&b"message one."[taken..]).await.unwrap();
-        guarded.flush().await.unwrap();
-        open.offers().offer(StatusCode::PROCESSING, &HeaderMap::new());
-        guarded.flush().await.unwrap();
-        open.offers().offer(StatusCode::EARLY_HINTS, &HeaderMap::new());
-        drop(open);
-        guarded.write_all(b"message two.").await.unwrap();
-        drop(guarded);
-        let expected =
-            "message one.HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nmessage two.";
-        assert_eq!(reading.await.unwrap(), expected);
     }
 }

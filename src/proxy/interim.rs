@@ -1,21 +1,25 @@
 //! Interim responses (1xx) on their way from an origin to a client. hyper's server can't send them, so they
-//! are written below it.
+//! are written below it, and above TLS. Over HTTP/2 there are none.
 //!
 //! Invariants:
 //! - Responses are taken for a request that waits for its head, between [`Interim::open`] and the drop of what
 //!   it gives, and for no other: an offer knows its request.
 //! - They are written where hyper is between two messages: before the head of the answer, and after all bytes
-//!   of the one before it (`connection.rs`). Where that can't be, they are dropped, which is no fault.
+//!   of the one before it ([`Interjecting`]). Where that can't be, they are dropped, which is no fault.
 //!
 //! Lock: `state`, a leaf; wakers are called after it. A hit takes none: it costs one load for each write.
 
 use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::limits::INTERIM_BYTES_MAX;
 use crate::semantics::fields;
@@ -134,9 +138,93 @@ fn written(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     bytes
 }
 
+/// A connection into which they are written.
+pub struct Interjecting<S> {
+    socket: S,
+    interim: Interim,
+    /// Interim responses that are being written.
+    early: Bytes,
+    /// Whether hyper has nothing left of what it has begun to write: it flushes the socket when its own
+    /// buffer is empty, and encodes nothing between that and the next request's turn (its `pipeline_flush`
+    /// stays off).
+    between: bool,
+}
+
+impl<S> Interjecting<S> {
+    /// Into this one, where `interim` has some.
+    pub fn new(socket: S, interim: Interim) -> Interjecting<S> {
+        Interjecting { socket, interim, early: Bytes::new(), between: true }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Interjecting<S> {
+    /// Writes the interim responses that wait. In the midst of a message they are dropped.
+    fn write_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(bytes) = self.interim.take()
+            && self.between
+        {
+            self.early = [&self.early, &*bytes].concat().into();
+        }
+        while !self.early.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_write(context, &self.early))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                bytes => self.early.advance(bytes),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Interjecting<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Interjecting<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.write_interim(context))?;
+        self.between = false;
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.write_interim(context))?;
+        self.between = false;
+        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.between = true;
+        ready!(self.write_interim(context))?;
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -179,5 +267,34 @@ mod tests {
         }
         let bytes = interim.take().unwrap().len();
         assert!(bytes <= INTERIM_BYTES_MAX && bytes > INTERIM_BYTES_MAX / 2, "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn interim_responses_go_between_messages_and_never_into_one() {
+        let (client, server) = tokio::io::duplex(8);
+        let interim = Interim::default();
+        let mut connection = Interjecting::new(server, interim.clone());
+        let open = interim.open().await;
+        let reading = tokio::spawn(async move {
+            let (mut client, mut text) = (client, String::new());
+            client.read_to_string(&mut text).await.unwrap();
+            text
+        });
+
+        // The socket takes a part of a message; the rest is hyper's still.
+        let taken = connection.write(b"message one.").await.unwrap();
+        assert!(taken < 12, "{taken}");
+        open.offers().offer(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        connection.write_all(&b"message one."[taken..]).await.unwrap();
+        connection.flush().await.unwrap();
+        open.offers().offer(StatusCode::PROCESSING, &HeaderMap::new());
+        connection.flush().await.unwrap();
+        open.offers().offer(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        drop(open);
+        connection.write_all(b"message two.").await.unwrap();
+        drop(connection);
+        let expected =
+            "message one.HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nmessage two.";
+        assert_eq!(reading.await.unwrap(), expected);
     }
 }

@@ -1,9 +1,8 @@
-//! One listener of the data plane: accepts, guards and serves connections until it is told to stop.
+//! One listener of the data plane: accepts connections, and has them served until it is told to stop.
 //!
-//! Each serving thread has one, on the port that all of them share, so a connection stays on its core. The
-//! bound on connections is common to all.
+//! Each serving thread has one for each port that all of them share, so a connection stays on its core. The
+//! bound on connections is common to all. What is spoken on a connection is `protocol.rs`.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,10 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, header};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -23,10 +18,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Proxy;
-use super::connection::{Guarded, Phase, Times};
-use super::interim::Interim;
-use crate::limits::{ACCEPT_BACKLOG, LAST_HANDSHAKES_TIME, REQUEST_HEAD_BYTES_MAX, SEND_BUFFER_BYTES};
-use crate::telemetry::trail::Ending;
+use super::protocol::{self, Visit};
+use crate::limits::{ACCEPT_BACKLOG, LAST_HANDSHAKES_TIME, SEND_BUFFER_BYTES};
+use crate::tls::Store;
 
 /// Pause after an accept that failed for want of descriptors or memory, so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -72,8 +66,24 @@ fn bind_with(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListe
 /// The data plane by the config of the moment.
 pub type Current = Arc<ArcSwap<Proxy>>;
 
+/// How clients come in.
+#[derive(Clone)]
+pub enum Entrance {
+    /// In clear.
+    Clear,
+    /// In clear, from this process: nothing is redirected to TLS.
+    Private,
+    /// By TLS alone.
+    Tls(Arc<Store>),
+}
+
 /// Serves until `stop` turns true; then accepts no more, and returns when every running answer was given.
-pub async fn serve(listener: TcpListener, current: Current, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    entrance: Entrance,
+    current: Current,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let mut failing = false;
     let mut last_handshakes = None;
@@ -96,18 +106,26 @@ pub async fn serve(listener: TcpListener, current: Current, mut stop: watch::Rec
                 failing = false;
                 let proxy = current.load_full();
                 let place = Place::take(&proxy.lasting.connections, proxy.config.connections_max);
-                match place.filter(|_| !proxy.pressure().refuses()) {
-                    Some(place) => {
-                        proxy.metrics.connections_accepted.increment();
-                        let connection = connection(socket, peer, current.clone(), stop.clone());
-                        connections.spawn(async move {
-                            connection.await;
-                            drop(place);
-                        });
+                let visit = |place| {
+                    proxy.metrics.connections_accepted.increment();
+                    Visit::new(peer.ip(), current.clone(), stop.clone(), place)
+                };
+                match (&entrance, place.filter(|_| !proxy.pressure().refuses())) {
+                    (Entrance::Tls(store), Some(place)) => {
+                        connections.spawn(protocol::serve_tls(socket, store.clone(), visit(place)));
                     }
-                    None => {
+                    (Entrance::Clear, Some(place)) => {
+                        connections.spawn(protocol::serve_clear(socket, true, visit(place)));
+                    }
+                    (Entrance::Private, Some(place)) => {
+                        connections.spawn(protocol::serve_clear(socket, false, visit(place)));
+                    }
+                    (_, None) => {
                         proxy.metrics.connections_refused.increment();
-                        refuse(socket).await;
+                        // Over TLS it could be told so after a handshake alone.
+                        if !matches!(entrance, Entrance::Tls(_)) {
+                            refuse(socket).await;
+                        }
                     }
                 }
             }
@@ -121,54 +139,6 @@ pub async fn serve(listener: TcpListener, current: Current, mut stop: watch::Rec
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-}
-
-async fn connection(socket: TcpStream, peer: SocketAddr, current: Current, mut stop: watch::Receiver<bool>) {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, %peer, "a connection ended before it began");
-        return;
-    }
-    let proxy = current.load_full();
-    let phase = Phase::new(proxy.metrics.clone());
-    let interim = Interim::default();
-    let guarded = Guarded::new(socket, phase.clone(), Times::of(&proxy.config), interim.clone());
-    drop(proxy);
-    let service = service_fn(|request| {
-        let begun = phase.busy();
-        let proxy = current.load();
-        let mut ending = proxy.ending(&request, peer.ip(), begun);
-        let trail = ending.as_deref().map(Ending::trail);
-        let answer = proxy.answer(request, peer.ip(), &interim, begun.into_std(), trail);
-        let leaving = proxy.is_leaving();
-        let phase = phase.clone();
-        async move {
-            let mut reply = answer.await;
-            if leaving {
-                reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            phase.answered(begun);
-            if let Some(ending) = &mut ending {
-                ending.answered(&reply);
-            }
-            Ok::<_, Infallible>(reply.map(|body| body.ending(phase, ending)))
-        }
-    });
-    let serving = http1::Builder::new()
-        .header_read_timeout(None) // `Guarded` has it.
-        .max_header_size(REQUEST_HEAD_BYTES_MAX)
-        .auto_date_header(true)
-        .serve_connection(TokioIo::new(guarded), service);
-    let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = &mut serving => ended,
-        () = stopped(&mut stop) => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "a client's connection ended early");
-    }
 }
 
 /// Asks the kernel to begin no connection more by this listener: who knocks is not answered, knocks again a second later,
@@ -206,7 +176,7 @@ async fn until(end: Option<Instant>) {
 }
 
 /// Waits until `stop` turns true, or its sender is gone.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await; // Either way no more is to be served.
 }
 
@@ -219,7 +189,7 @@ async fn refuse(mut socket: TcpStream) {
 }
 
 /// One of the connections that may be open at once.
-struct Place(Arc<AtomicUsize>);
+pub struct Place(Arc<AtomicUsize>);
 
 impl Place {
     fn take(open: &Arc<AtomicUsize>, most: usize) -> Option<Place> {

@@ -1,6 +1,7 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
-//! `listener.rs` accepts, `connection.rs` bounds a client's time, `gate.rs` admits, `routes.rs` chooses the
+//! `listener.rs` accepts, `protocol.rs` says what is spoken (`http2.rs` and `preface.rs` are HTTP/2's part), `connection.rs`
+//! bounds a client's time by its `pace.rs`, `gate.rs` admits, `redirect.rs` sends to TLS, `routes.rs` chooses the
 //! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `failover.rs`, and `arrival.rs` streams and stores what
 //! comes; `refreshes.rs` keeps refreshes apart. Of an account's origins `roster.rs` says whose turn it is; one is
 //! `origin.rs`, found by `resolver.rs` and `dial.rs`, asked over `origin_connection.rs`, and answers with `origin_body.rs`.
@@ -17,15 +18,20 @@ mod failover;
 mod fill;
 pub mod gate;
 mod head;
+mod http2;
 mod interim;
 pub mod listener;
 mod origin;
 mod origin_body;
 mod origin_connection;
+mod pace;
 mod pass;
 mod pipeline;
+mod preface;
 mod pressure;
+mod protocol;
 mod purge_method;
+mod redirect;
 mod refreshes;
 mod reply;
 mod request_id;
@@ -75,6 +81,8 @@ pub struct Proxy {
     sites: Vec<Arc<Site>>,
     routes: Routes,
     metrics: Arc<Metrics>,
+    /// The port of TLS that what comes in clear is sent to.
+    redirect: Option<u16>,
     object_bytes_max: u64,
     /// How long a request waits for another's fetch before it makes its own.
     wait_for_others: Duration,
@@ -218,6 +226,7 @@ impl Proxy {
             sites,
             routes: Routes::new(&config.routes),
             metrics,
+            redirect: config.tls.as_ref().and_then(redirect::port),
             object_bytes_max: config.cache.object_max_bytes,
             wait_for_others: config.fetch.first_byte_timeout,
             lasting,

@@ -182,8 +182,8 @@ impl Proxy {
         trail: Option<&Arc<Trail>>,
     ) -> Answering {
         let request_id = self.lasting.request_ids.name(request.headers());
-        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2).
-        let takes_interim = request.version() >= Version::HTTP_11;
+        // HTTP/1.0 knows no interim responses (RFC 9110 §15.2); over HTTP/2 none are sent.
+        let takes_interim = request.version() == Version::HTTP_11;
         let now = self.cache.clock().at(begun);
         let course = match self.course(request, peer, request_id, now, trail) {
             Course::Answered(reply, outcome) => {
@@ -200,7 +200,7 @@ impl Proxy {
     }
 
     /// Counts an answer, and names its request.
-    fn account(
+    pub(super) fn account(
         &self,
         mut reply: Reply,
         outcome: Outcome,

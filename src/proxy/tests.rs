@@ -49,7 +49,7 @@ async fn variant_counts_what_it_answers_and_goes_on_when_it_is_renewed() {
     let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(front.local_addr().unwrap()).await.unwrap();
     let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(listener::serve(front, Arc::new(ArcSwap::new(proxy)), stopped));
+    tokio::spawn(listener::serve(front, listener::Entrance::Clear, Arc::new(ArcSwap::new(proxy)), stopped));
     tokio::spawn(async move {
         let (mut socket, _) = origin.accept().await.unwrap();
         let fields = "content-type: image/png\r\ncache-control: max-age=60\r\netag: \"v1\"\r\n";

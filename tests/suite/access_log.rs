@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::client::Client;
 use crate::support::origin::{Gate, Origin, Step, answer};
-use crate::support::{Freshet, HOST, KEY, wait_until};
+use crate::support::{Freshet, HOST, KEY, http2, wait_until};
 
 /// A Freshet with an access log in a folder of its own.
 struct Logged {
@@ -104,6 +104,21 @@ fn each_request_has_a_line_with_what_became_of_it() {
         assert_eq!(first[name], expected, "{name}: {first}");
     }
     assert!(first["duration_us"].as_u64().is_some_and(|us| us < 60_000_000), "{first}");
+}
+
+#[test]
+fn a_stream_of_http2_has_a_line_as_a_request_of_http1_has() {
+    let origin = images();
+    let logged = Logged::before(&origin, "json", "[proxy]\nhttp2_cleartext = true");
+    let mut client = http2::Client::connect(logged.freshet.app().proxy);
+    client.request("GET", HOST, "/a.png", &[]);
+    client.request("GET", HOST, "/a.png", &[]);
+    let lines = logged.objects(2);
+    let of = |name: &str| [&lines[0][name], &lines[1][name]];
+    assert_eq!(of("protocol"), ["HTTP/2.0"; 2]);
+    assert_eq!(of("outcome"), ["miss", "hit"]);
+    assert_eq!((of("host"), of("bytes")), ([&json!(HOST); 2], [&json!(10); 2]));
+    assert_eq!(of("target"), ["/a.png"; 2]);
 }
 
 #[test]

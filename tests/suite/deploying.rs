@@ -200,6 +200,27 @@ fn systemd_reads_the_units_without_a_complaint() {
 }
 
 #[test]
+fn each_port_that_the_process_knows_by_name_has_a_socket_unit() {
+    let sockets = text("src/app/sockets.rs");
+    let known = sockets.split("const NAMES: ").nth(1).and_then(|rest| rest.split(';').nth(1)).unwrap();
+    let known: BTreeSet<&str> = known.split('"').skip(1).step_by(2).collect();
+    let mut named = BTreeSet::new();
+    for entry in fs::read_dir(root().join("deploy/systemd")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let unit = text(&format!("deploy/systemd/{name}"));
+        let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
+        if name.ends_with(".socket") {
+            assert_eq!(value("Service=").as_deref(), Some("freshet.service"), "{name}");
+            named.insert(value("FileDescriptorName=").unwrap());
+            let is_packed =
+                name == "freshet.socket" || text("Cargo.toml").contains(&format!("deploy/systemd/{name}"));
+            assert!(is_packed, "the Debian package lacks {name}");
+        }
+    }
+    assert_eq!(named.iter().map(String::as_str).collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
 fn unit_is_as_little_exposed_as_it_says() {
     let folder = units();
     let unit = folder.path().join("freshet.service");

@@ -127,6 +127,9 @@ fn keys_that_are_spoken_of_are_keys_of_the_config() {
     let file = |name: &str| ["rs", "js", "md", "css", "toml", "txt"].contains(&name);
     let (mut seen, mut unknown) = (0, Vec::new());
     for (path, text) in documents() {
+        if path.ends_with("docs/configuration.md") {
+            continue; // It is made of the keys, and its keys stand below their tables' names.
+        }
         let (_, outside) = fenced(&text, "");
         for text in outside.iter().flat_map(|line| quoted(line)) {
             // `proxy.listen`, and `routes.set_cookie = "strip"`.
@@ -195,6 +198,21 @@ fn commands_that_are_spoken_of_are_there() {
     }
     assert!(unknown.is_empty(), "{unknown:#?}");
     assert!(seen > 20, "{seen} commands were looked up");
+}
+
+#[test]
+fn operations_name_what_a_reload_leaves_for_the_next_start() {
+    let changes = fs::read_to_string(root().join("src/config/changes.rs")).unwrap();
+    let list = changes.split("AT_START: &[&str] = &[").nth(1).unwrap().split(']').next().unwrap();
+    let operations = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let told = operations.split("**At the next start alone**").nth(1).unwrap().split("\n- ").next().unwrap();
+    let keys: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    assert!(keys.len() >= 8, "{keys:?}");
+    for key in &keys {
+        let is_told = told.contains(&format!("`{key}`")) || told.contains(&format!("`[{key}]`"));
+        assert!(is_told, "docs/operations.md does not name {key}");
+    }
+    assert_eq!(quoted(&told.replace('\n', " ")).count(), keys.len(), "it names others: {told}");
 }
 
 #[test]

@@ -16,12 +16,23 @@ const BROKEN: Duration = Duration::from_secs(10);
 
 /// Before these origins, in their order, with further sections of config.
 fn before(origins: &[SocketAddr], sections: &str) -> Freshet {
+    Freshet::start(&text(origins, sections))
+}
+
+fn text(origins: &[SocketAddr], sections: &str) -> String {
     let urls: Vec<_> = origins.iter().map(|address| format!("\"http://{address}\"")).collect();
-    Freshet::start(&format!(
+    format!(
         "{sections}\n[[accounts]]\nid = \"test\"\nprivate_keys = [\"{KEY}\"]\nurl_endpoints = [\"http://{HOST}\"]\n\
          origins = [{}]\n",
         urls.join(", ")
-    ))
+    )
+}
+
+/// The same before other origins, and with other sections, while it runs; once.
+fn reload(freshet: &Freshet, origins: &[SocketAddr], sections: &str) {
+    let text = text(origins, sections);
+    freshet.app().reload_by(move || crate::support::read(&text));
+    freshet.app().reload().unwrap();
 }
 
 /// An address that refuses.
@@ -329,6 +340,33 @@ fn who_finds_no_place_at_one_origin_goes_to_the_next() {
         at.set(at.get() + 1);
         is_text(&freshet.get(&format!("/{}.png", at.get())), "first")
     });
+}
+
+#[test]
+fn reload_that_leaves_the_origins_keeps_who_is_left_out() {
+    let ((first, broken), second) = (breakable("first"), Origin::new(|_| image("second")));
+    let freshet = before(&[first.address, second.address], "");
+    broken.store(true, Ordering::SeqCst);
+    assert!(is_text(&freshet.get("/a.png"), "second"));
+    broken.store(false, Ordering::SeqCst);
+    reload(&freshet, &[first.address, second.address], "[proxy]\nidle_timeout = \"5s\"\n");
+    assert!(is_text(&freshet.get("/b.png"), "second"));
+    assert_eq!((first.count(), told(&freshet)[0].0.as_str()), (1, "out"));
+}
+
+#[test]
+fn reload_adds_an_origin_that_is_asked_from_then_on() {
+    let ((first, broken), second) = (breakable("first"), Origin::new(|_| image("second")));
+    let freshet = before(&[first.address], "");
+    assert!(is_text(&freshet.get("/a.png"), "first"));
+    broken.store(true, Ordering::SeqCst);
+    assert_eq!(freshet.get("/b.png").status, 502);
+    assert_eq!(told(&freshet)[0].0, "failing", "there is no other");
+    reload(&freshet, &[first.address, second.address], "");
+    assert!(is_text(&freshet.get("/b.png"), "second"));
+    let states: Vec<_> = told(&freshet).into_iter().map(|(state, ..)| state).collect();
+    assert_eq!(states, ["out", "ok"]);
+    assert!(freshet.get("/a.png").is_hit(), "what was stored stays");
 }
 
 #[test]

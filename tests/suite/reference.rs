@@ -143,6 +143,10 @@ fn rules(place: &Place, key: &str, neighbours: &[String]) -> Vec<String> {
 
 /// A rule without its examples and without what it says of the one wrong value.
 fn short(rule: &str) -> String {
+    // It names the file that it looked for, and what the system said.
+    if rule.starts_with("the file ") && rule.contains("can't be read") {
+        return "the file can't be read".to_owned();
+    }
     let ranges = ["must be a time from", "must be a size from"];
     let end = match ranges.iter().any(|range| rule.starts_with(range)) {
         true => rule.find(", as in"),

@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 
 /// A module, and the modules of this crate that it may import beside itself.
 #[rustfmt::skip]
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("limits",      &[]),
     ("clock",       &["limits"]),
-    ("config",      &["limits", "clock"]),
+    ("tls",         &["limits", "clock"]),
+    ("config",      &["limits", "clock", "tls"]),
     ("telemetry",   &["limits", "clock", "config"]),
     ("key",         &["limits", "clock", "config"]),
     ("target",      &["limits", "clock", "config", "key"]),
     ("semantics",   &["limits", "clock", "config"]),
     ("cache",       &["limits", "clock", "config", "telemetry", "key", "target", "semantics"]),
     ("purge",       &["limits", "clock", "config", "telemetry", "key", "target", "cache"]),
-    ("proxy",       &["limits", "clock", "config", "telemetry", "key", "target", "semantics", "cache"]),
-    ("admin",       &["limits", "clock", "config", "telemetry", "key", "target", "purge", "cache"]),
+    ("proxy",       &["limits", "clock", "tls", "config", "telemetry", "key", "target", "semantics", "cache"]),
+    ("admin",       &["limits", "clock", "tls", "config", "telemetry", "key", "target", "purge", "cache"]),
     ("demo_origin", &["limits", "clock"]),
-    ("app",         &["limits", "clock", "config", "telemetry", "key", "target", "cache", "purge", "proxy", "admin", "demo_origin"]),
+    ("app",         &["limits", "clock", "tls", "config", "telemetry", "key", "target", "cache", "purge", "proxy", "admin", "demo_origin"]),
     ("lib",         &[]),
 ];
 

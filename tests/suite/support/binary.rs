@@ -13,6 +13,8 @@ pub struct Binary {
     log: PathBuf,
     /// Where images are.
     pub proxy: SocketAddr,
+    /// Where they are over TLS.
+    pub tls: Option<SocketAddr>,
     /// Where the purge API is.
     pub admin: SocketAddr,
 }
@@ -48,19 +50,21 @@ impl Binary {
     fn spawn(mut command: Command, config: &Path) -> Binary {
         let log = config.with_extension("log");
         let mut child = command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
-        let (mut proxy, mut admin) = (None, None);
+        let (mut proxy, mut tls, mut admin) = (None, None, None);
         // Its output is closed when both are known: a server must live without a reader.
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         while proxy.is_none() || admin.is_none() {
             let Some(Ok(line)) = lines.next() else {
                 panic!("it ended before it said where it is: {}", fs::read_to_string(&log).unwrap());
             };
-            let address =
-                |label: &str| line.trim().strip_prefix(label)?.trim().strip_prefix("http://")?.parse().ok();
-            proxy = proxy.or(address("images"));
-            admin = admin.or(address("purge API"));
+            let address = |label: &str, scheme: &str| {
+                line.trim().strip_prefix(label)?.trim().strip_prefix(scheme)?.parse().ok()
+            };
+            proxy = proxy.or(address("images", "http://"));
+            tls = tls.or(address("images", "https://"));
+            admin = admin.or(address("purge API", "http://")).or(address("purge API", "https://"));
         }
-        Binary { child, log, proxy: proxy.unwrap(), admin: admin.unwrap() }
+        Binary { child, log, proxy: proxy.unwrap(), tls, admin: admin.unwrap() }
     }
 
     pub fn pid(&self) -> u32 {

@@ -3,12 +3,16 @@
 
 pub mod binary;
 pub mod client;
+pub mod http2;
 pub mod origin;
 pub mod table;
 pub mod terminal;
+pub mod tls;
 pub mod versions;
 
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 
 use freshet::app::App;
 use freshet::clock::Clock;
@@ -152,4 +156,17 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
         assert!(std::time::Instant::now() < end, "it never came to be that {what}");
         std::thread::yield_now();
     }
+}
+
+/// Whether a tool is there. Where it is not, the test is skipped and says so; in CI (the variable `CI` is set) it fails.
+pub fn has(program: &str, arguments: &[&str], package: &str) -> bool {
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let is_there = command.status().is_ok();
+    if !is_there {
+        assert!(std::env::var_os("CI").is_none(), "{program} is missing: install it (Debian: {package})");
+        // Straight to standard error: the harness would keep it to itself.
+        let _ = writeln!(std::io::stderr(), "skipped: {program} is missing (Debian: {package})");
+    }
+    is_there
 }
