@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Checks what deny.toml asks of the dependencies, as far as it needs no network: licences, sources, bans, doubles,
-wildcards, and that Cargo.lock has a checksum of each. `cargo deny check` does more: it reads the licences' texts, and
-asks for advisories and yanked versions. The last line counts the checks; the exit code is 1 where one failed.
+wildcards, and that Cargo.lock has a checksum of each. Doubles count where they are built without tests, as for cargo
+deny. `cargo deny check` does more: it reads the licences' texts, and asks for advisories and yanked versions. The last
+line counts the checks; the exit code is 1 where one failed.
 
 deny.toml's keys that are read here: graph.targets, licenses.allow, .exceptions and .clarify, bans.deny, .skip,
 .multiple-versions and .wildcards, sources.allow-registry.
@@ -147,15 +148,17 @@ def check_sources(packages, locked, rules, report):
             report(has_checksum, f"{label} has no checksum in Cargo.lock")
 
 
-def check_bans(packages, rules, report):
+def check_bans(packages, shipped, rules, report):
     versions = defaultdict(set)
     for package in packages:
-        versions[package["name"]].add(package["version"])
+        if package["id"] in shipped:
+            versions[package["name"]].add(package["version"])
         if rules.get("wildcards") == "deny":
             wild = [d["name"] for d in package["dependencies"] if d["req"] == "*" and package["source"] is None]
             report(not wild, f"{package['name']} takes any version of {', '.join(wild)}")
+    names = {package["name"] for package in packages}
     for entry in rules.get("deny", []):
-        report(name_of(entry) not in versions, f"{name_of(entry)} is banned")
+        report(name_of(entry) not in names, f"{name_of(entry)} is banned")
     if rules.get("multiple-versions") != "deny":
         return
     skipped = defaultdict(set)
@@ -174,12 +177,21 @@ def name_of(entry):
 
 
 def resolved(targets):
-    """The packages that are built for the targets, for tests too."""
+    """The packages that are built for the targets, for tests too; and the ids of those that are built without tests."""
     command = ["cargo", "metadata", "--locked", "--format-version=1"]
     command += [word for target in targets for word in ("--filter-platform", target)]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
-    used = {node["id"] for node in metadata["resolve"]["nodes"]}
-    return [package for package in metadata["packages"] if package["id"] in used]
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    shipped, waiting = set(), list(metadata["workspace_members"])
+    while waiting:
+        name = waiting.pop()
+        if name in shipped:
+            continue
+        shipped.add(name)
+        for dependency in nodes[name]["deps"]:
+            if any(kind["kind"] != "dev" for kind in dependency["dep_kinds"]):
+                waiting.append(dependency["pkg"])
+    return [package for package in metadata["packages"] if package["id"] in nodes], shipped
 
 
 def main():
@@ -193,10 +205,10 @@ def main():
     check_expressions(report)
     rules = tomllib.loads((ROOT / "deny.toml").read_text())
     locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
-    packages = resolved(rules["graph"]["targets"])
+    packages, shipped = resolved(rules["graph"]["targets"])
     check_licences(packages, rules["licenses"], report)
     check_sources(packages, locked, rules["sources"], report)
-    check_bans(packages, rules["bans"], report)
+    check_bans(packages, shipped, rules["bans"], report)
     print(f"supply chain: {counts[0]} passed, {counts[1]} failed")
     return 1 if counts[1] else 0
 
