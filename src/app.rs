@@ -42,8 +42,9 @@ use crate::limits::{HAND_OVER_PAUSE, HAND_OVER_TIME_MAX, HISTORY_TICK, MEMORY_TI
 use crate::proxy::listener::{self, Entrance};
 use crate::proxy::{Proxy, PurgeCall, PurgeDoor};
 use crate::purge::{LedgerError, Purger};
+use crate::telemetry::access::AccessLog;
 use crate::telemetry::history::Gauges;
-use crate::telemetry::{Metrics, Telemetry, process};
+use crate::telemetry::{Metrics, NotReady, Telemetry, process};
 use crate::tls::StoreError;
 use certificates::Certificates;
 use loopback::Loopback;
@@ -105,6 +106,13 @@ pub enum StartError {
         /// What the disk or the database says.
         source: LedgerError,
     },
+    /// The access log can't be opened.
+    AccessLog {
+        /// Its file, if it has one.
+        path: Option<PathBuf>,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The demo origin can't be started.
     DemoOrigin(demo_origin::Error),
     /// An origin speaks TLS, and the system has no root certificates.
@@ -135,6 +143,10 @@ impl fmt::Display for StartError {
                 write!(f, "ledger.path = \"{path}\": {source}")?;
                 let causes = std::iter::successors(std::error::Error::source(source), |cause| cause.source());
                 causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))
+            }
+            StartError::AccessLog { path, source } => {
+                let path = path.as_ref().map_or("-".into(), |path| path.display().to_string());
+                write!(f, "log.access_path = \"{path}\": {source}")
             }
             StartError::DemoOrigin(error) => write!(f, "demo_origin: {error}"),
             StartError::NoRootCertificates => f.write_str(
@@ -183,7 +195,13 @@ impl App {
         let (accounts, keys) = (&config.accounts, &config.keys);
         let (shared, purges, cached) = (endpoints.clone(), purger.clone(), cache.clone());
         let admin = Admin::new(&config.admin, accounts, keys, shared, purges, cached, clock.clone());
-        let telemetry = Telemetry::new(metrics.clone(), cache.clock());
+        let access = AccessLog::start(&config.access_log)
+            .map_err(|source| StartError::AccessLog { path: config.access_log.path.clone(), source })?
+            .map(Arc::new);
+        if let Some(access) = &access {
+            proxy.open_access_log(access.clone());
+        }
+        let telemetry = Telemetry { access, ..Telemetry::new(metrics.clone(), cache.clock()) };
         let admin = Arc::new(admin.showing(telemetry.clone()));
         proxy.open_purge_door(Arc::new(Door(admin.clone())));
         let warmed = Arc::new(ArcSwap::new(endpoints));
@@ -193,6 +211,7 @@ impl App {
             purger: purger.clone(),
             cache: cache.clone(),
             metrics,
+            telemetry: telemetry.clone(),
             warmed: warmed.clone(),
             clock,
             load: OnceLock::new(),
@@ -271,11 +290,17 @@ impl App {
         &self.running.metrics
     }
 
+    /// Opens the access log's file anew: a tool that rotates logs has moved it away. Nothing where there is none.
+    pub fn reopen_access_log(&self) {
+        self.running.reopen_access_log();
+    }
+
     /// Says that it is about to end, and goes on for `proxy.lame_duck`; then accepts no more, lets running answers finish
     /// within `proxy.drain_timeout`, writes the ledger, and joins every thread. The admin listener answers until the last
     /// image is out.
     pub fn stop(self) {
         let lame_duck = self.running.state.lock().config.proxy.lame_duck;
+        self.running.telemetry.readiness.hold(NotReady::Draining);
         self.running.current.load().leave();
         thread::sleep(lame_duck);
         self.stop.send_replace(true);
@@ -285,6 +310,9 @@ impl App {
         if let Some(origin) = self.running.state.lock().origin.take() {
             origin.stop.send_replace(true);
             join(origin.thread);
+        }
+        if let Some(access) = &self.running.telemetry.access {
+            access.close();
         }
         self.running.cache.close();
         join(self.sweeper);
@@ -387,7 +415,13 @@ fn spawn_watch(
             let next = tokio::time::Instant::now() + HISTORY_TICK;
             while tokio::time::Instant::now() < next {
                 let most = running.state.lock().config.cache.process_max_bytes.or(most_allowed);
-                memory.look(&running.cache, most, running.current.load().pressure());
+                let current = running.current.load();
+                memory.look(&running.cache, most, current.pressure());
+                match current.pressure().refuses() {
+                    true => telemetry.readiness.hold(NotReady::Overloaded),
+                    false => telemetry.readiness.release(NotReady::Overloaded),
+                }
+                drop(current);
                 tokio::time::sleep(MEMORY_TICK).await;
             }
         }

@@ -176,6 +176,15 @@ pub const HISTORY_SAMPLES: usize = 6 * 360;
 /// How often somebody looks whether a step has ended.
 pub const HISTORY_TICK: Duration = Duration::from_secs(1);
 
+/// Lines of the access log that wait for its thread; one more is dropped.
+pub const ACCESS_QUEUE_LINES: usize = 8192;
+/// Bytes of their text; one that is over it is dropped.
+pub const ACCESS_QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a request's target that its line shows.
+pub const ACCESS_TARGET_BYTES_MAX: usize = 2048;
+/// Bytes of each of its fields that it shows.
+pub const ACCESS_FIELD_BYTES_MAX: usize = 512;
+
 /// Longest account id.
 pub const ACCOUNT_ID_BYTES_MAX: usize = 64;
 /// Accounts in a config.
@@ -322,6 +331,7 @@ const _: () = assert!(HTTP2_STREAM_WINDOW_BYTES <= HTTP2_CONNECTION_WINDOW_BYTES
 const _: () = assert!(REQUEST_HEAD_BYTES_MAX <= RESPONSE_HEAD_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX < u32::MAX as u64);
 const _: () = assert!(CHUNK_BYTES <= STREAM_WINDOW_BYTES);
+const _: () = assert!(12 * (ACCESS_TARGET_BYTES_MAX + 3 * ACCESS_FIELD_BYTES_MAX) < ACCESS_QUEUE_BYTES);
 const _: () = assert!(SELECTION_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
 const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
 const _: () = assert!(TAGS_MAX >= 32);

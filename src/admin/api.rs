@@ -1,4 +1,4 @@
-//! The calls: purge, status, audit, health. The first two answer as ImageKit's API does, to the letter.
+//! The calls: purge, status, audit. The first two answer as ImageKit's API does, to the letter.
 //!
 //! A success has exactly the members that ImageKit's has, since older clients break on any other; what Freshet
 //! knows beyond stands in fields. Who calls is settled before a byte of a body is read.
@@ -22,7 +22,7 @@ use super::routes::{Connection, STATUS_PATH};
 use super::{Admin, AdminError, ErrorBody, add_number, reply};
 use crate::config::Scope;
 use crate::limits;
-use crate::purge::{Attempt, By, Door, Health, Progress, RequestId, Status, Submission};
+use crate::purge::{Attempt, By, Door, Progress, RequestId, Status, Submission};
 
 /// What ImageKit's clients are answered: this member, and no other.
 #[derive(Serialize, ToSchema)]
@@ -153,38 +153,6 @@ pub(super) async fn audit(
             pending: audit.pending,
         },
     ))
-}
-
-/// Whether all is well.
-#[derive(Serialize, ToSchema)]
-struct HealthBody {
-    #[schema(example = "ok", pattern = "^(ok|degraded)$")]
-    status: &'static str,
-    /// What is wrong with the record of purges; purges work all the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    ledger: Option<&'static str>,
-    /// Rows of the history that a failing disk has cost since the start.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    rows_dropped: Option<u64>,
-}
-
-/// Whether the process serves
-///
-/// It does, whatever else is wrong, so it is 200 always.
-#[utoipa::path(
-    get, path = "/healthz", tag = "server", operation_id = "health", security(()),
-    responses((status = 200, description = "The process serves.", body = HealthBody)),
-)]
-pub(super) async fn health(State(admin): State<Arc<Admin>>) -> Response {
-    let rows_dropped = Some(admin.purger.ledger_figures().rows_dropped).filter(|rows| *rows > 0);
-    let (status, ledger) = match admin.purger.health() {
-        Health::Durable => ("ok", None),
-        Health::Degraded(trouble) => ("degraded", Some(trouble.as_str())),
-    };
-    let body = HealthBody { status, ledger, rows_dropped };
-    reply(StatusCode::OK, &body)
 }
 
 /// The newer clients count their retries in a field of their own.

@@ -18,11 +18,13 @@ mod calls_tests;
 mod csv;
 mod dashboard;
 mod grammar;
+mod health;
 mod input;
 mod invalidate;
 mod keys;
 #[cfg(test)]
 mod keys_tests;
+mod metrics;
 mod openapi;
 mod overview;
 mod pages;

@@ -208,7 +208,7 @@ impl Totals {
             errors: metrics.errors.get(),
             joined: metrics.joined.get(),
             fetches: metrics.fetches.get(),
-            fetch_failures: metrics.fetch_failures.get(),
+            fetch_failures: metrics.fetch_failures.total(),
             bytes_sent: metrics.bytes_sent.get(),
             bytes_from_cache: metrics.bytes_from_cache.get(),
         }

@@ -113,6 +113,7 @@ pub(super) async fn create(
         return dry_run(&admin, account, &asked.wishes, judged).await;
     }
     if judged.iter().any(Result::is_err) {
+        admin.purger.counters().refuse(&asked.wishes);
         let is_denied = judged.iter().any(|judged| matches!(judged, Err(Why::Denied(_))));
         let verdicts = asked.wishes.iter().zip(&judged).map(|(wish, judged)| VerdictShown::of(wish, judged));
         return Err(AdminError::Targets { is_denied, verdicts: verdicts.collect() });

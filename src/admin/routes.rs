@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 
 use super::openapi::{self, Description};
 use super::{
-    Admin, AdminError, allowance, api, cache, csv, dashboard, invalidate, keys, overview, purges, reload,
-    session, site,
+    Admin, AdminError, allowance, api, cache, csv, dashboard, health, invalidate, keys, metrics, overview,
+    purges, reload, session, site,
 };
 
 /// Where the path of one request's status ends and its id begins.
@@ -48,8 +48,11 @@ fn calls() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(keys::list, keys::add))
         .routes(routes!(keys::remove))
         .routes(routes!(api::audit))
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::version))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(reload::reload))
-        .routes(routes!(api::health))
         .routes(routes!(openapi::describe))
 }
 

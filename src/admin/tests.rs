@@ -17,6 +17,7 @@ use crate::purge::tests::{
     FEBRUARY_2024, Fences, account, degraded_purger, forgetful_purger, purger_in_memory,
 };
 use crate::target::Target;
+use crate::telemetry::{NotReady, Readiness};
 
 pub(super) const URL: &str = "http://127.0.0.1:8080/demo/a/b.jpg";
 pub(super) const KEY: &str = "Authorization: Basic cHJpdmF0ZV9kZW1vOg==\r\n";
@@ -25,6 +26,7 @@ pub(super) struct Listening {
     pub(super) address: SocketAddr,
     pub(super) fences: Fences,
     pub(super) clock: Clock,
+    pub(super) readiness: Readiness,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
 }
@@ -70,11 +72,12 @@ pub(super) async fn listen_with(
     let endpoints = Arc::new(Endpoints::new(accounts));
     let admin =
         Admin { times, ..Admin::new(&config, accounts, &keys(), endpoints, purger, cache, clock.clone()) };
+    let readiness = admin.telemetry.readiness.clone();
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(serve(listener, Arc::new(admin), None, async {
         let _ = stopped.await;
     }));
-    Listening { address, fences, clock, stop: Some(stop), served }
+    Listening { address, fences, clock, readiness, stop: Some(stop), served }
 }
 
 impl Listening {
@@ -246,6 +249,32 @@ async fn health_says_how_many_rows_of_the_history_a_full_disk_has_cost() {
         body_of(&health),
         format!(r#"{{"status":"degraded","ledger":"{expected}","rows_dropped":3}}"#)
     );
+}
+
+#[tokio::test]
+async fn readiness_says_no_for_as_long_as_a_reason_stands_and_a_full_disk_is_none() {
+    let here = listen(None).await;
+    here.readiness.hold(NotReady::Draining);
+    let answer = here.send("GET /readyz", "", "").await;
+    assert_eq!(
+        (status_of(&answer), body_of(&answer)),
+        ("503", r#"{"status":"not_ready","reasons":["draining"]}"#)
+    );
+    assert!(answer.to_lowercase().contains("retry-after: 1\r\n"), "{answer}");
+    let metrics = here.send("GET /metrics", "", "").await;
+    assert!(metrics.contains("\nfreshet_ready 0"), "{metrics}");
+    here.readiness.release(NotReady::Draining);
+    assert_eq!(status_of(&here.send("GET /readyz", "", "").await), "200");
+
+    let (fences, clock) = (Fences::default(), Clock::manual(FEBRUARY_2024));
+    let accounts = accounts(None);
+    let purger = degraded_purger(&accounts, &fences, &clock).await;
+    let degraded = listen_with(&accounts, purger, fences, clock, Times::default()).await;
+    let answer = degraded.send("GET /readyz", "", "").await;
+    assert_eq!(status_of(&answer), "200");
+    assert!(body_of(&answer).contains(r#""ledger":"the disk is full;"#), "{answer}");
+    let metrics = degraded.send("GET /metrics", "", "").await;
+    assert!(metrics.contains("\nfreshet_ledger_degraded 1"), "{metrics}");
 }
 
 #[tokio::test]

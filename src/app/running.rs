@@ -28,7 +28,7 @@ use crate::proxy::Proxy;
 use crate::proxy::listener::{Current, Entrance};
 use crate::purge::Purger;
 use crate::target::{Mode, Target};
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Metrics, Telemetry};
 
 pub use crate::admin::{NotReloaded as ReloadError, Reloaded};
 
@@ -42,6 +42,7 @@ pub(super) struct Running {
     pub(super) purger: Purger,
     pub(super) cache: Arc<Cache>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) telemetry: Telemetry,
     /// What warming's fetches go by.
     pub(super) warmed: Arc<ArcSwap<Endpoints>>,
     pub(super) clock: Clock,
@@ -68,6 +69,7 @@ pub(super) struct Retiring {
 impl Running {
     /// Reads the config again, and goes by it from now on. One reading at a time.
     pub(super) fn reload(&self) -> Result<Reloaded, NotReloaded> {
+        self.reopen_access_log(); // Tools that rotate logs send the signal that asks for a reading.
         let state = &mut *self.state.lock();
         let reloaded = self.load.get().ok_or(NotReloaded::NoSource).and_then(|load| {
             let wanted = load().map_err(NotReloaded::Config)?;
@@ -84,6 +86,13 @@ impl Running {
             }
         }
         reloaded
+    }
+
+    /// Opens the access log's file anew, if there is one.
+    pub(super) fn reopen_access_log(&self) {
+        if let Some(access) = &self.telemetry.access {
+            access.reopen();
+        }
     }
 
     fn go_over(&self, state: &mut State, wanted: Config) -> Result<Reloaded, NotReloaded> {
@@ -175,6 +184,7 @@ fn in_place(before: &Config, mut wanted: Config) -> Config {
     wanted.cache.max_bytes = before.cache.max_bytes;
     wanted.ledger = before.ledger.clone();
     wanted.log.format = before.log.format;
+    wanted.access_log = before.access_log.clone();
     wanted.demo_origin = before.demo_origin.clone();
     let mut coming = wanted.accounts;
     let kept = before.accounts.iter().map(|account| {

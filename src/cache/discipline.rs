@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
@@ -65,16 +66,20 @@ pub struct Figures {
     pub dangling: u64,
     /// Live fences.
     pub fences: usize,
+    /// How long the oldest of them has been alive; nothing where none is.
+    pub oldest_fence: Option<Duration>,
     /// Fetches that a fence would have to wait for.
     pub tickets: usize,
     /// Fetches that a request may join.
     pub flights: usize,
+    /// Keys that there was no room for, since the start.
+    pub evicted: u64,
 }
 
 impl Cache {
     /// An empty cache that holds `max_bytes`.
     pub fn new(max_bytes: u64, clock: Clock) -> Arc<Cache> {
-        let fences = Fences::new();
+        let fences = Fences::by(clock.clone());
         let flights = Flights::new(fences.clone());
         let (markers, shapes) = (Markers::default(), Shapes::default());
         Arc::new(Cache { clock, fences, flights, markers, store: Store::new(max_bytes), shapes, max_bytes })
@@ -258,7 +263,9 @@ impl Cache {
         let (fences, tickets) = self.fences.counts();
         let (indexed, _) = self.store.index().lengths();
         let (dangling, flights) = (self.store.dangling(), self.flights.len());
-        Figures { entries, bytes, indexed, dangling, fences, tickets, flights }
+        let oldest_fence = self.fences.oldest().map(|raised| self.clock.now().since(raised));
+        let evicted = self.store.evicted();
+        Figures { entries, bytes, indexed, dangling, fences, oldest_fence, tickets, flights, evicted }
     }
 
     /// Walks the store and the index, and counts what must not be there. See [`Audit`].

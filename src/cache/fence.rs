@@ -30,6 +30,7 @@ use super::snapshot::{Exact, Hasher, LISTS, List, Snapshot, Verdict, list};
 use super::span::{Order, Reach, Span, Subject, account};
 use super::sync::{AtomicU64, Condvar, Loaded, Mutex, Ordering, Published, pause};
 use super::variant::Variant;
+use crate::clock::{Clock, Moment};
 use crate::key::Key;
 use crate::limits::{FENCES_MAX, FENCES_REMEMBERED, SWEEP_DELAY};
 use crate::target::{Mode, Tags};
@@ -68,6 +69,7 @@ struct Caller {
 
 /// The fences, the epoch and the active set.
 pub struct Fences {
+    clock: Clock,
     state: Mutex<State>,
     snapshot: Published<Snapshot>,
     newest: AtomicU64,
@@ -115,6 +117,8 @@ struct Fence {
     mode: Mode,
     span: Span,
     epoch: Epoch,
+    /// When it was published, or the oldest of those that it has absorbed.
+    raised: Moment,
     /// Itself in a snapshot, where it names a whole text.
     exact: Exact,
     /// Bytes that its text and the next one's in its list begin with alike.
@@ -221,9 +225,15 @@ impl Sweep {
 impl Fences {
     /// No fence, epoch 1.
     pub fn new() -> Arc<Fences> {
+        Fences::by(Clock::system())
+    }
+
+    /// The same, by this clock.
+    pub fn by(clock: Clock) -> Arc<Fences> {
         let state = State::new();
         let snapshot = Snapshot::empty(state.hasher.clone());
         Arc::new(Fences {
+            clock,
             state: Mutex::new(state),
             snapshot: Published::new(snapshot),
             newest: AtomicU64::new(0),
@@ -248,8 +258,9 @@ impl Fences {
 
     /// The same for a purge that is to be told the `hottest` variants that it removes.
     pub fn publish_gathering(&self, mode: Mode, span: Span, hottest: usize, on_swept: OnSwept) -> Epoch {
+        let now = self.clock.now();
         let mut state = self.state.lock();
-        let epoch = state.publish(mode, span, hottest, on_swept);
+        let epoch = state.publish(mode, span, hottest, on_swept, now);
         self.show(&mut state, epoch);
         drop(state);
         self.work.notify_one();
@@ -268,10 +279,11 @@ impl Fences {
     /// none, for what the fetch brings is as old as that.
     pub fn supersede(self: &Arc<Fences>, first: Ticket, key: &Key) -> Option<Ticket> {
         let span = Span { order: Order::Url, reach: Reach::Exact, text: key.as_str().into() };
+        let now = self.clock.now();
         let mut state = self.state.lock();
         // By any tag: it may turn out to have it.
         let verdict = self.view().judge(Subject { key: key.as_str(), tags: None }, first.epoch);
-        let newest = state.publish(Mode::Delete, span, 0, Box::new(|_| {}));
+        let newest = state.publish(Mode::Delete, span, 0, Box::new(|_| {}), now);
         self.show(&mut state, newest);
         let entered = (verdict == Verdict::Live).then(|| state.enter(key));
         drop(state);
@@ -379,7 +391,7 @@ impl Fences {
         retired.sort_by_key(|fence| fence.epoch);
         let mut state = State::new();
         for Retired { mode, span, epoch } in retired {
-            state.raise(mode, span, epoch, Vec::new());
+            state.raise(mode, span, epoch, Vec::new(), self.clock.now());
         }
         Retirements(state.snapshot(&Snapshot::empty(state.hasher.clone()), state.newest()))
     }
@@ -394,6 +406,11 @@ impl Fences {
     pub fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.count(), state.active.len())
+    }
+
+    /// When the oldest that is alive was published; nothing where none is.
+    pub fn oldest(&self) -> Option<Moment> {
+        self.state.lock().all().map(|fence| fence.raised).min()
     }
 
     /// Publishes the state: the snapshot first, `newest` after it.
@@ -417,11 +434,11 @@ impl Retirements {
 
 impl State {
     /// Raises the epoch and adds a fence; the epoch.
-    fn publish(&mut self, mode: Mode, span: Span, hottest: usize, on_swept: OnSwept) -> Epoch {
+    fn publish(&mut self, mode: Mode, span: Span, hottest: usize, on_swept: OnSwept, now: Moment) -> Epoch {
         self.epoch += 1;
         let epoch = self.epoch;
         let gathering = (hottest > 0).then(|| Arc::new(Gathering::new(span.clone(), epoch, hottest)));
-        self.raise(mode, span, epoch, vec![Caller { gathering, on_swept }]);
+        self.raise(mode, span, epoch, vec![Caller { gathering, on_swept }], now);
         if self.count() > FENCES_MAX {
             self.fold();
         }
@@ -496,13 +513,21 @@ impl State {
     }
 
     /// Puts up a fence; it absorbs the older ones that it covers, with their callers.
-    fn raise(&mut self, mode: Mode, span: Span, epoch: Epoch, callers: Vec<Caller>) -> &mut Fence {
+    fn raise(
+        &mut self,
+        mode: Mode,
+        span: Span,
+        epoch: Epoch,
+        callers: Vec<Caller>,
+        raised: Moment,
+    ) -> &mut Fence {
         self.numbers += 1;
         let number = self.numbers;
         let (phase, swept) = (Phase::Queued, Swept::default());
         let exact = Exact::of(&span, epoch, &self.hasher);
+        let (alike, took_over) = (0, None);
         let mut fence =
-            Fence { number, mode, span, epoch, exact, alike: 0, phase, swept, callers, took_over: None };
+            Fence { number, mode, span, epoch, raised, exact, alike, phase, swept, callers, took_over };
         let modes = match mode {
             Mode::Delete => &[Mode::Delete, Mode::Stale][..],
             Mode::Stale => &[Mode::Stale][..],
@@ -570,7 +595,8 @@ impl State {
         let mode = if left.mode == right.mode { left.mode } else { Mode::Delete };
         let text = left.span.text[..alike].into();
         let span = Span { order: left.span.order, reach: Reach::Prefix, text };
-        let folded = self.raise(mode, span, left.epoch.max(right.epoch), Vec::new());
+        let folded =
+            self.raise(mode, span, left.epoch.max(right.epoch), Vec::new(), left.raised.min(right.raised));
         folded.absorb(left);
         folded.absorb(right);
     }
@@ -648,6 +674,7 @@ impl Fence {
 
     fn absorb(&mut self, older: Fence) {
         assert!(older.epoch <= self.epoch, "a fence absorbs older ones alone");
+        self.raised = self.raised.min(older.raised);
         // One sweep runs at a time, so of these at most one still has figures to come.
         let swept_now = matches!(older.phase, Phase::Sweeping).then_some(older.number);
         self.took_over = swept_now.or(self.took_over).or(older.took_over);

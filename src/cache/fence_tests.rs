@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -9,6 +10,7 @@ use super::fence::{Epoch, Fences, OnSwept, Swept};
 use super::model;
 use super::snapshot::Verdict;
 use super::span::{Order, Reach, Span, Subject};
+use crate::clock::Clock;
 use crate::key::{Key, examples};
 use crate::limits::FENCES_MAX;
 use crate::target::{Mode, Tag, Tags, Target};
@@ -83,6 +85,26 @@ fn fence_covers_what_is_older_and_named_and_nothing_else() {
     assert!(!is_gone(&fences, "p/q/b.jpg", old.epoch()) && !is_gone(&fences, "p/q", old.epoch()));
     assert!(!is_gone(&fences, "p/q/a.jpg", epoch), "what began after it is not covered");
     assert_eq!(fences.enter(&key("p/q/a.jpg")).epoch(), epoch);
+}
+
+#[test]
+fn oldest_fence_keeps_its_age_in_what_has_taken_it_over() {
+    let clock = Clock::manual(1_700_000_000);
+    let fences = Fences::by(clock.clone());
+    let age = || fences.oldest().map(|raised| clock.now().since(raised).as_secs());
+    assert_eq!(age(), None);
+    let waits = fences.enter(&key("p/q/a.jpg"));
+    delete(&fences, "p/q/a.jpg");
+    clock.advance(Duration::from_secs(7));
+    delete(&fences, "p/r/b*");
+    assert_eq!(age(), Some(7));
+    delete(&fences, "p/q/a*"); // It takes over the first.
+    assert_eq!((fences.counts().0, age()), (2, Some(7)));
+    work(&fences);
+    assert_eq!((fences.counts().0, age()), (1, Some(7)), "a fetch is older than it");
+    drop(waits);
+    work(&fences);
+    assert_eq!(age(), None);
 }
 
 #[test]

@@ -60,6 +60,20 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// All of them.
+    pub const ALL: [Failure; 10] = [
+        Failure::Connect,
+        Failure::ConnectTimeout,
+        Failure::HeadTimeout,
+        Failure::BodyTimeout,
+        Failure::ServerError,
+        Failure::BadResponse,
+        Failure::Incomplete,
+        Failure::Overloaded,
+        Failure::TooSlow,
+        Failure::Abandoned,
+    ];
+
     /// For log fields, metric labels and the detail of Cache-Status.
     pub fn as_str(self) -> &'static str {
         match self {

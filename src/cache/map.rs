@@ -6,18 +6,23 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::store::Resource;
+use moka::notification::RemovalCause;
+
+use super::store::{Leaving, Resource};
 
 /// A map from hashes to resources that holds a bounded weight.
 pub struct Map(moka::sync::Cache<u64, Resource, BuildHasherDefault<Hashed>>);
 
 impl Map {
-    /// A map that holds `max_bytes` of weight, and tells `left` which resource left it.
-    pub fn new(max_bytes: u64, left: impl Fn(&Resource) + Send + Sync + 'static) -> Map {
+    /// A map that holds `max_bytes` of weight, and tells `left` which resource left it, and how.
+    pub fn new(max_bytes: u64, left: impl Fn(&Resource, Leaving) + Send + Sync + 'static) -> Map {
         let map = moka::sync::Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, resource: &Resource| resource.weight())
-            .eviction_listener(move |_, resource: Resource, _| left(&resource))
+            .eviction_listener(move |_, resource: Resource, cause| match cause {
+                RemovalCause::Size => left(&resource, Leaving::Evicted),
+                _ => left(&resource, Leaving::Removed),
+            })
             .build_with_hasher(BuildHasherDefault::default());
         Map(map)
     }

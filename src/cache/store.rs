@@ -130,6 +130,15 @@ pub enum Update {
     Put(Vec<Arc<Variant>>),
 }
 
+/// How a resource leaves the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// Something else stands in its place, or it was removed.
+    Removed,
+    /// There was no room for it.
+    Evicted,
+}
+
 /// The store and its index.
 pub struct Store {
     map: Map,
@@ -139,15 +148,21 @@ pub struct Store {
     ids: AtomicU64,
     /// Pairs that a sweep found without an entry.
     dangling: AtomicU64,
+    /// Resources that there was no room for.
+    evicted: Arc<AtomicU64>,
 }
 
 impl Store {
     /// An empty store that holds `max_bytes` of weight.
     pub fn new(max_bytes: u64) -> Store {
         let index = Arc::new(Index::default());
-        let told = index.clone();
-        let map = Map::new(max_bytes, move |resource| {
+        let evicted = Arc::new(AtomicU64::new(0));
+        let (told, counted) = (index.clone(), evicted.clone());
+        let map = Map::new(max_bytes, move |resource, leaving| {
             told.remove(resource);
+            if leaving == Leaving::Evicted {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
         });
         Store {
             map,
@@ -156,6 +171,7 @@ impl Store {
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
             ids: AtomicU64::new(1),
             dangling: AtomicU64::new(0),
+            evicted,
         }
     }
 
@@ -246,6 +262,11 @@ impl Store {
     /// Pairs of the index that sweeps found without an entry, since the start.
     pub fn dangling(&self) -> u64 {
         self.dangling.load(Ordering::Relaxed)
+    }
+
+    /// Resources that there was no room for, since the start.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     /// Does the store's pending work now: evictions, and the figures.

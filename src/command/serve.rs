@@ -70,10 +70,7 @@ pub fn run(path: Option<&Path>) -> ExitCode {
         tracing::warn!("stopped at once");
         std::process::exit(1);
     });
-    let metrics = app.metrics();
-    let counted: Vec<String> =
-        metrics.rows().iter().map(|(name, _, value)| format!("{name}={value}")).collect();
-    tracing::info!("{}", counted.join(" "));
+    tracing::info!("{}", app.metrics().line());
     app.stop();
     ExitCode::SUCCESS
 }

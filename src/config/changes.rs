@@ -21,6 +21,9 @@ const AT_START: &[&str] = &[
     "cache.max_bytes",
     "ledger",
     "log.format",
+    "log.access",
+    "log.access_sample",
+    "log.access_path",
     "demo_origin",
 ];
 

@@ -26,9 +26,9 @@ pub use grant::{Grant, GrantError, Scope, Scopes};
 pub use problem::{ConfigError, Problem};
 pub use read::{DEFAULT_TEXT, Sources, parse};
 pub use types::{
-    Account, Admin, Cache, Config, DemoOrigin, Fetch, Format, Hint, HttpMode, Ledger, Lifetimes, Log,
-    LogFormat, NamedKey, Origin, OriginServer, OriginTls, Parameter, PrivateKey, Proxy, Redirect, Roots,
-    Route, SetCookie, Tls, UrlEndpoint, Urls,
+    AccessForm, AccessLog, Account, Admin, Cache, Config, DemoOrigin, Fetch, Format, Hint, HttpMode, Ledger,
+    Lifetimes, Log, LogFormat, NamedKey, Origin, OriginServer, OriginTls, Parameter, PrivateKey, Proxy,
+    Redirect, Roots, Route, SetCookie, Tls, UrlEndpoint, Urls,
 };
 
 /// The file that is looked for in the working directory where none is named.

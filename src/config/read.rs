@@ -71,7 +71,7 @@ impl<'a> Reading<'a> {
         let cache = self.cache(root);
         let fetch = self.fetch(root);
         let ledger = self.ledger(root);
-        let log = self.log(root);
+        let (log, access_log) = self.log(root);
         let demo_origin = self.demo_origin(root);
         if proxy.listen == admin.listen && proxy.listen.port() != 0 {
             let rule = "must differ from proxy.listen: purges and images have a port each";
@@ -103,6 +103,7 @@ impl<'a> Reading<'a> {
             fetch,
             ledger,
             log,
+            access_log,
             demo_origin,
             accounts,
             keys,
@@ -199,7 +200,8 @@ impl<'a> Reading<'a> {
         Ledger { path, keep }
     }
 
-    fn log(&mut self, root: &mut Section<'a>) -> Log {
+    fn log(&mut self, root: &mut Section<'a>) -> (Log, AccessLog) {
+        let folder = self.sources.folder;
         let problems = &mut self.problems;
         let mut section = root.section("log", problems);
         let format = section.parsed("format", problems, |text| match text {
@@ -216,8 +218,31 @@ impl<'a> Reading<'a> {
                           \"info,freshet::proxy=debug\""),
             }
         });
+        let form = section.parsed("access", problems, |text| match text {
+            "off" => Ok(None),
+            "json" => Ok(Some(AccessForm::Json)),
+            "common" => Ok(Some(AccessForm::Common)),
+            "combined" => Ok(Some(AccessForm::Combined)),
+            _ => Err("must be \"off\", \"json\", \"common\" or \"combined\""),
+        });
+        let path = section.parsed("access_path", problems, |text| match text {
+            "-" => Ok(None),
+            text => {
+                let path = folder.join(text);
+                match path.parent().is_some_and(|parent| parent == Path::new("") || parent.is_dir()) {
+                    true => Ok(Some(path)),
+                    false => Err(format!(
+                        "must be \"-\", or a file in a folder that exists; {} has none",
+                        path.display()
+                    )),
+                }
+            }
+        });
+        let sample = section.share("access_sample", 1.0, problems);
         section.finish(problems);
-        Log { format: format.unwrap_or(LogFormat::Text), level: level.unwrap_or_else(|| "info".into()) }
+        let log =
+            Log { format: format.unwrap_or(LogFormat::Text), level: level.unwrap_or_else(|| "info".into()) };
+        (log, AccessLog { form: form.flatten(), sample, path: path.flatten() })
     }
 
     fn demo_origin(&mut self, root: &mut Section<'a>) -> DemoOrigin {

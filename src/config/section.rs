@@ -151,6 +151,18 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A share, from 0 to 1.
+    pub fn share(&mut self, name: &'static str, default: f64, problems: &mut Problems<'_>) -> f64 {
+        let key = self.key(name);
+        let Some(value) = self.take(name) else { return default };
+        let float = value.get_ref().as_float().and_then(|float| float.as_str().replace('_', "").parse().ok());
+        let number = float.or_else(|| whole_number(value).map(|number| number as f64));
+        number.filter(|share| (0.0..=1.0).contains(share)).unwrap_or_else(|| {
+            problems.of(value, &key, "must be a number from 0 to 1, as in 0.01");
+            default
+        })
+    }
+
     /// A length of time, as in `"10s"`.
     pub fn duration(
         &mut self,

@@ -36,6 +36,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// What is logged.
     pub log: Log,
+    /// What is logged of requests.
+    pub access_log: AccessLog,
     /// The embedded image origin.
     pub demo_origin: DemoOrigin,
     /// The tenants, at least one.
@@ -162,6 +164,28 @@ pub struct Log {
     pub format: LogFormat,
     /// A filter as `tracing` reads it: a level, or `target=level` pairs.
     pub level: String,
+}
+
+/// The access log: `[log]` too, the keys that begin with `access`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    /// How a line looks; nothing where there are none.
+    pub form: Option<AccessForm>,
+    /// The share of requests that have a line, from 0 to 1.
+    pub sample: f64,
+    /// The file that lines are appended to; nothing: standard output.
+    pub path: Option<PathBuf>,
+}
+
+/// How a line of the access log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessForm {
+    /// One JSON object.
+    Json,
+    /// Apache's Common Log Format.
+    Common,
+    /// The same with Referer and User-Agent.
+    Combined,
 }
 
 /// How log lines look.

@@ -150,7 +150,7 @@ impl Fill {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(failure) => {
-                    self.proxy.metrics.fetch_failures.increment();
+                    self.proxy.metrics.fetch_failures.increment(failure.as_str());
                     body.health().failed(self.proxy.cache.clock().wall(), failure.as_str());
                     return self.lead.finish(Err(failure));
                 }

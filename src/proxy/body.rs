@@ -22,6 +22,7 @@ use super::connection::Phase;
 use super::origin_body::OriginBody;
 use crate::cache::{self, Failure, Reader};
 use crate::limits::REQUEST_BODY_BYTES_MAX;
+use crate::telemetry::trail::Ending;
 
 /// Why a body ended early; the connection that carries it is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,6 +219,8 @@ pub struct ReplyBody {
     /// An error that waits until what came before it has been flushed.
     broken: Option<BodyError>,
     phase: Option<Phase>,
+    /// Writes the request's line, if it is to have one. Apart, so that a hit without one moves nothing of it.
+    ending: Option<Box<Ending>>,
 }
 
 /// A piece of an answer that is put together.
@@ -298,16 +301,16 @@ impl ReplyBody {
         Source::Passed(Box::new(body)).into()
     }
 
-    /// Tells `phase` when the body is done with.
-    pub fn ending(mut self, phase: Phase) -> ReplyBody {
-        self.phase = Some(phase);
+    /// Tells `phase` when the body is done with, and `ending` how.
+    pub fn ending(mut self, phase: Phase, ending: Option<Box<Ending>>) -> ReplyBody {
+        (self.phase, self.ending) = (Some(phase), ending);
         self
     }
 }
 
 impl From<Source> for ReplyBody {
     fn from(source: Source) -> ReplyBody {
-        ReplyBody { source, broken: None, phase: None }
+        ReplyBody { source, broken: None, phase: None, ending: None }
     }
 }
 
@@ -315,6 +318,10 @@ impl Drop for ReplyBody {
     fn drop(&mut self) {
         if let Some(phase) = &self.phase {
             phase.waiting(self.source.is_at_hand());
+        }
+        let is_complete = self.ending.is_some() && self.is_end_stream();
+        if let Some(ending) = self.ending.as_mut().filter(|_| is_complete) {
+            ending.complete();
         }
     }
 }
@@ -358,10 +365,18 @@ impl Body for ReplyBody {
             Source::Passed(body) => ready!(body.poll_next(context)),
         };
         match piece {
-            None => Poll::Ready(None),
+            None => {
+                if let Some(ending) = &mut body.ending {
+                    ending.complete();
+                }
+                Poll::Ready(None)
+            }
             Some(Ok(piece)) => {
                 if let Some(phase) = &body.phase {
                     phase.sent(piece.len(), body.source.is_stored());
+                }
+                if let Some(ending) = &mut body.ending {
+                    ending.sent(piece.len());
                 }
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }

@@ -111,6 +111,9 @@ impl Attempt<'_> {
         match self.origin.exchange(&mut place, request).await {
             Ok(response) => {
                 self.answered(sent);
+                if let Some(trail) = &request.ask.trail {
+                    trail.origin_answered(self.origins.clock.now().since(sent));
+                }
                 if response.status().is_server_error() {
                     health.failed(self.origins.clock.wall(), Failure::ServerError.as_str());
                 }

@@ -25,6 +25,7 @@ use crate::semantics::policy::Policy;
 use crate::semantics::range::{self, Completion, Part};
 use crate::semantics::{self, Confirmation, Held, Renewal, RequestFacts};
 use crate::target::{Tag, Tags};
+use crate::telemetry::trail::Trail;
 
 /// Whom a fetch is for, and by which rules.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub struct Errand {
     pub request_id: RequestName,
     /// Where interim responses go: to the client that led.
     pub interim: Option<Offers>,
+    /// Who keeps what is learned of that request.
+    pub trail: Option<Arc<Trail>>,
 }
 
 impl Errand {
@@ -136,6 +139,7 @@ impl Fill {
     async fn exchange(&self, asked: HeaderMap) -> Result<Response<OriginBody>, Failure> {
         let mut ask = self.proxy.ask(Method::GET, self.lead.key(), asked);
         ask.interim = self.errand.interim.clone();
+        ask.trail = self.errand.trail.clone();
         self.proxy.exchange(&self.errand.site, ask, &self.errand.request_id).await
     }
 
@@ -294,7 +298,7 @@ impl Fill {
     }
 
     pub(super) fn fail(mut self, failure: Failure) {
-        self.proxy.metrics.fetch_failures.increment();
+        self.proxy.metrics.fetch_failures.increment(failure.as_str());
         self.lead.land(Landing::Failed(failure));
         self.lead.finish(Err(failure));
     }
@@ -348,6 +352,7 @@ mod tests {
                 wanted: RequestDirectives::default(),
                 request_id: crate::proxy::RequestIds::new("test").name(&HeaderMap::new()),
                 interim: None,
+                trail: None,
             };
             Fill::new(proxy.clone(), errand, lead, handed_over)
         };

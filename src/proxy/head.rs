@@ -30,18 +30,24 @@ impl Proxy {
         let open = asked.open_interim().await;
         let mut ask = self.ask(Method::HEAD, &asked.key, asked.forwarded().clone());
         ask.interim = open.as_ref().map(Open::offers);
+        ask.trail = asked.trail.clone();
         let response = match self.exchange(&asked.site, ask, &asked.request_id).await {
             Ok(response) => response,
-            Err(failure) => return self.failed(asked, failure),
+            Err(failure) => {
+                self.metrics.fetch_failures.increment(failure.as_str());
+                return self.failed(asked, failure);
+            }
         };
         let received = self.cache.now();
         let mut renewed = false;
         match response.status() {
             // Neither was asked for.
             StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT => {
+                self.metrics.fetch_failures.increment(Failure::BadResponse.as_str());
                 return self.failed(asked, Failure::BadResponse);
             }
             status if stands_in_for(status) && self.may_stand_in(asked) => {
+                self.metrics.fetch_failures.increment(Failure::ServerError.as_str());
                 return self.failed(asked, Failure::ServerError);
             }
             StatusCode::OK => {

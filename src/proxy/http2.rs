@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use super::interim::Interim;
 use super::listener::stopped;
-use super::protocol::{Ended, Visit};
+use super::protocol::{Ended, Given, Visit};
 use crate::limits;
 use request::as_http1;
 use streams::Streams;
@@ -39,16 +39,19 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit) ->
     let service = service_fn(|mut request: Request<Incoming>| {
         let begun = phase.busy();
         as_http1(&mut request);
-        let (answer, is_last) = visit.answer(request, &interim, begun.into_std());
+        let Given { answering, mut ending, is_last } = visit.answer(request, &interim, begun);
         if is_last {
             goodbye.notify_one();
         }
         let phase = phase.clone();
         async move {
-            let mut reply = answer.await;
+            let mut reply = answering.await;
             phase.answered(begun);
+            if let Some(ending) = &mut ending {
+                ending.answered(&reply);
+            }
             reply.headers_mut().remove(header::CONNECTION); // A stream ends by itself (RFC 9113 §8.2.2).
-            Ok::<_, Infallible>(reply.map(|body| body.ending(phase)))
+            Ok::<_, Infallible>(reply.map(|body| body.ending(phase, ending)))
         }
     });
     let serving = http2::Builder::new(TokioExecutor::new())

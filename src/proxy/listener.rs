@@ -106,7 +106,10 @@ pub async fn serve(
                 failing = false;
                 let proxy = current.load_full();
                 let place = Place::take(&proxy.lasting.connections, proxy.config.connections_max);
-                let visit = |place| Visit::new(peer.ip(), current.clone(), stop.clone(), place);
+                let visit = |place| {
+                    proxy.metrics.connections_accepted.increment();
+                    Visit::new(peer.ip(), current.clone(), stop.clone(), place)
+                };
                 match (&entrance, place.filter(|_| !proxy.pressure().refuses())) {
                     (Entrance::Tls(store), Some(place)) => {
                         connections.spawn(protocol::serve_tls(socket, store.clone(), visit(place)));
@@ -117,8 +120,13 @@ pub async fn serve(
                     (Entrance::Private, Some(place)) => {
                         connections.spawn(protocol::serve_clear(socket, false, visit(place)));
                     }
-                    (Entrance::Tls(_), None) => {} // It could be told so after a handshake alone.
-                    (_, None) => refuse(socket).await,
+                    (_, None) => {
+                        proxy.metrics.connections_refused.increment();
+                        // Over TLS it could be told so after a handshake alone.
+                        if !matches!(entrance, Entrance::Tls(_)) {
+                            refuse(socket).await;
+                        }
+                    }
                 }
             }
             Err(error) => {

@@ -41,12 +41,14 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Request, Response};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
@@ -54,6 +56,8 @@ use crate::cache::{Cache, Failure};
 use crate::clock::Clock;
 use crate::config::{Config, Fetch, OriginServer, Roots};
 use crate::key::{Endpoints, Key};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::trail::Ending;
 use crate::telemetry::{Metrics, origins};
 use body::RequestBody;
 use failover::Origins;
@@ -96,6 +100,8 @@ struct Lasting {
     boundaries: AtomicU64,
     /// Who answers the method PURGE.
     purge_door: OnceLock<Arc<dyn PurgeDoor>>,
+    /// Where requests have lines; nothing where it is off.
+    access: OnceLock<Arc<AccessLog>>,
     /// Whether the process is about to end.
     leaving: AtomicBool,
     pressure: Arc<Pressure>,
@@ -151,12 +157,13 @@ impl Proxy {
         instance: &str,
     ) -> Arc<Proxy> {
         let lasting = Lasting {
-            connections: Arc::new(AtomicUsize::new(0)),
+            connections: metrics.connections.clone(),
             pseudonym: format!("freshet-{instance}"),
             request_ids: RequestIds::new(instance),
             refreshes: Refreshes::default(),
             boundaries: AtomicU64::new(0),
             purge_door: OnceLock::new(),
+            access: OnceLock::new(),
             leaving: AtomicBool::new(false),
             pressure: Arc::default(),
             resolver: Resolver::system(),
@@ -250,10 +257,23 @@ impl Proxy {
         self.lasting.purge_door.get().filter(|_| self.config.purge_method)
     }
 
+    /// From now on requests have lines in `log`. The first one stays.
+    pub fn open_access_log(&self, log: Arc<AccessLog>) {
+        self.lasting.access.get_or_init(|| log);
+    }
+
+    /// What is to be kept of a request whose head was complete at `begun`, if it is to have a line. Costs a branch where
+    /// lines are off.
+    fn ending<B>(&self, request: &Request<B>, client: IpAddr, begun: Instant) -> Option<Box<Ending>> {
+        let log = self.lasting.access.get().filter(|log| log.chooses())?;
+        let time = self.cache.clock().wall();
+        Some(Box::new(Ending::of(log.clone(), request, client, begun, time)))
+    }
+
     /// What the origin is asked for a key: its canonical path and query, and these fields.
     fn ask(&self, method: Method, key: &Key, mut fields: HeaderMap) -> Ask {
         self.add_via(&mut fields);
-        Ask { method, path_and_query: key.path_and_query().to_owned(), fields, interim: None }
+        Ask { method, path_and_query: key.path_and_query().to_owned(), fields, interim: None, trail: None }
     }
 
     async fn exchange(

@@ -33,6 +33,7 @@ use crate::cache::Failure;
 use crate::config::{Fetch, OriginServer};
 use crate::limits::{CONNECT_STAGGER, FETCH_QUEUE_MAX, INTERIM_RESPONSES_MAX};
 use crate::telemetry::origins;
+use crate::telemetry::trail::Trail;
 
 /// One origin server.
 pub struct Origin {
@@ -62,6 +63,8 @@ pub struct Ask {
     pub fields: HeaderMap,
     /// Where interim responses go; nothing where nobody waits for them.
     pub interim: Option<Offers>,
+    /// Who keeps what is learned of the request that it is for.
+    pub trail: Option<Arc<Trail>>,
 }
 
 /// A request on its way to one origin, or to several, one after the other.

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::body::{ClientBody, Fault, ReplyBody, RequestBody};
 use super::fill::{Errand, Fill};
-use super::interim::{self, Interim, Open};
+use super::interim::{self, Open};
 use super::origin::Ask;
 use super::origin_body::OriginBody;
-use super::pipeline::{Asked, Outcome};
+use super::pipeline::{Asked, Escort, Outcome};
 use super::reply::{self, Reply};
 use super::request_id::RequestName;
 use super::{Proxy, Site};
@@ -55,8 +55,9 @@ impl Proxy {
         site: &Arc<Site>,
         policy: &Arc<Policy>,
         request_id: &RequestName,
-        interim: Option<Interim>,
+        escort: Escort,
     ) -> (Reply, Outcome) {
+        let Escort { interim, trail } = escort;
         let open = interim::open(interim.as_ref()).await;
         let (parts, incoming) = request.into_parts();
         let deadline = Instant::now() + site.total_timeout;
@@ -68,6 +69,7 @@ impl Proxy {
             path_and_query: key.path_and_query().to_owned(),
             fields: passed,
             interim: open.as_ref().map(Open::offers),
+            trail,
         };
         let forwarded = fields::cacheable_request(&parts.headers, policy);
         let may_be_kept = policy.posts && parts.method == Method::POST;
@@ -78,6 +80,7 @@ impl Proxy {
             wanted: RequestDirectives::default(),
             request_id: *request_id,
             interim: None,
+            trail: None,
         };
         let errant = Errant { ask, body, key: key.clone(), errand, lead };
         // In a task of its own: what the origin was told to change is forgotten also where the client left.
@@ -106,11 +109,12 @@ impl Proxy {
                     wanted: RequestDirectives::default(),
                     request_id: *request_id,
                     interim: None,
+                    trail: None,
                 };
                 return (self.shared(&asked, &head, reader, Forwarded::Method, false), Outcome::Miss);
             }
             Err(failure) => {
-                self.metrics.fetch_failures.increment();
+                self.metrics.fetch_failures.increment(failure.as_str());
                 let (request, account) = (request_id.as_str(), &*site.id);
                 tracing::warn!(account, request, failure = failure.as_str(), "a request was not passed");
                 return (reply::failure(failure), Outcome::Error);

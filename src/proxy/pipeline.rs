@@ -33,6 +33,7 @@ use crate::semantics::cache_status::Forwarded;
 use crate::semantics::freshness::State;
 use crate::semantics::policy::Policy;
 use crate::semantics::{RequestFacts, fields, range};
+use crate::telemetry::trail::Trail;
 
 /// A request for an image, as the rest of the way needs it.
 pub struct Asked {
@@ -54,6 +55,8 @@ pub struct Asked {
     pub request_id: RequestName,
     /// Where interim responses go.
     pub interim: Option<Interim>,
+    /// Who keeps what is learned of it, where it is not answered at once.
+    pub trail: Option<Arc<Trail>>,
 }
 
 impl Asked {
@@ -112,8 +115,21 @@ pub enum Outcome {
     Error,
 }
 
+impl Outcome {
+    /// The word for it, in the access log; the metrics have the same.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Hit => "hit",
+            Outcome::Miss => "miss",
+            Outcome::Pass => "pass",
+            Outcome::Error => "error",
+        }
+    }
+}
+
 /// An answer: of a hit or a refusal at once, of anything else by and by. What waits is boxed, so that a hit moves
 /// none of the room that a fetch needs.
+#[allow(clippy::large_enum_variant, reason = "what is at once is a hit: boxed it would cost an allocation")]
 pub enum Answering {
     /// It is there.
     AtOnce(Option<Reply>),
@@ -132,6 +148,14 @@ impl Future for Answering {
     }
 }
 
+/// What goes along with a request that is not answered at once.
+pub struct Escort {
+    /// Where interim responses go.
+    pub interim: Option<Interim>,
+    /// Who keeps what is learned of it.
+    pub trail: Option<Arc<Trail>>,
+}
+
 /// What becomes of a request.
 enum Course {
     /// It is answered.
@@ -147,32 +171,45 @@ enum Course {
 }
 
 impl Proxy {
-    /// Answers a request whose head was complete at `begun`; every error is an answer too.
+    /// Answers a request whose head was complete at `begun`; every error is an answer too. `trail` keeps what is
+    /// learned of it, if somebody wants to know.
     pub fn answer(
         self: &Arc<Proxy>,
         request: Request<Incoming>,
         peer: IpAddr,
         interim: &Interim,
         begun: Instant,
+        trail: Option<&Arc<Trail>>,
     ) -> Answering {
         let request_id = self.lasting.request_ids.name(request.headers());
         // HTTP/1.0 knows no interim responses (RFC 9110 §15.2); over HTTP/2 none are sent.
         let takes_interim = request.version() == Version::HTTP_11;
-        let course = match self.course(request, peer, request_id, self.cache.clock().at(begun)) {
+        let now = self.cache.clock().at(begun);
+        let course = match self.course(request, peer, request_id, now, trail) {
             Course::Answered(reply, outcome) => {
-                return Answering::AtOnce(Some(self.account(reply, outcome, &request_id)));
+                return Answering::AtOnce(Some(self.account(reply, outcome, &request_id, trail)));
             }
             course => course,
         };
-        let (proxy, interim) = (self.clone(), takes_interim.then(|| interim.clone()));
+        let (proxy, trail) = (self.clone(), trail.cloned());
+        let escort = Escort { interim: takes_interim.then(|| interim.clone()), trail: trail.clone() };
         Answering::ByAndBy(Box::pin(async move {
-            let (reply, outcome) = proxy.follow(course, &request_id, interim).await;
-            proxy.account(reply, outcome, &request_id)
+            let (reply, outcome) = proxy.follow(course, &request_id, escort).await;
+            proxy.account(reply, outcome, &request_id, trail.as_ref())
         }))
     }
 
     /// Counts an answer, and names its request.
-    pub(super) fn account(&self, mut reply: Reply, outcome: Outcome, request_id: &RequestName) -> Reply {
+    pub(super) fn account(
+        &self,
+        mut reply: Reply,
+        outcome: Outcome,
+        request_id: &RequestName,
+        trail: Option<&Arc<Trail>>,
+    ) -> Reply {
+        if let Some(trail) = trail {
+            trail.counts_as(outcome.as_str(), request_id.as_str());
+        }
         if outcome != Outcome::Hit {
             reply::name(&mut reply, request_id); // A hit's is made with its other values.
         }
@@ -197,6 +234,7 @@ impl Proxy {
         peer: IpAddr,
         request_id: RequestName,
         now: Moment,
+        trail: Option<&Arc<Trail>>,
     ) -> Course {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return Course::Answered(reply::options(), Outcome::Pass);
@@ -208,6 +246,9 @@ impl Proxy {
             }
         };
         let site = &self.sites[located.account];
+        if let Some(trail) = trail {
+            trail.belongs_to(&site.id);
+        }
         let route = self.routes.get(located.route);
         match *request.method() {
             Method::GET | Method::HEAD => {
@@ -226,6 +267,7 @@ impl Proxy {
                     wanted,
                     request_id,
                     interim: None,
+                    trail: None,
                 };
                 self.look_up(asked, now)
             }
@@ -281,20 +323,21 @@ impl Proxy {
         self: &Arc<Proxy>,
         course: Course,
         request_id: &RequestName,
-        interim: Option<Interim>,
+        escort: Escort,
     ) -> (Reply, Outcome) {
+        let Escort { interim, trail } = escort;
         match course {
             Course::Answered(reply, outcome) => (reply, outcome),
             Course::Fetch(asked, reason) => {
-                let asked = Asked { interim, ..asked };
+                let asked = Asked { interim, trail, ..asked };
                 match asked.method {
                     Method::HEAD => self.fetch_head(&asked, reason).await,
                     _ => self.fetch(&asked, reason).await,
                 }
             }
-            Course::Bypass(asked) => self.bypass(&Asked { interim, ..asked }).await,
+            Course::Bypass(asked) => self.bypass(&Asked { interim, trail, ..asked }).await,
             Course::Pass(request, key, site, policy) => {
-                self.pass(request, key, &site, &policy, request_id, interim).await
+                self.pass(request, key, &site, &policy, request_id, Escort { interim, trail }).await
             }
             Course::Purge(call, door) => {
                 let reply = purge_method::answered(door.purge(call).await);
@@ -328,6 +371,7 @@ impl Proxy {
             wanted,
             request_id: asked.request_id,
             interim,
+            trail: asked.trail.clone(),
         };
         // A task of its own, so that a client that leaves ends no fetch that is to be stored.
         tokio::spawn(Fill::new(self.clone(), errand, lead, handed_over).run());
@@ -406,10 +450,14 @@ impl Proxy {
                 fields.append(&name, value.clone());
             }
         }
-        let ask = self.ask(Method::GET, &asked.key, fields);
+        let mut ask = self.ask(Method::GET, &asked.key, fields);
+        ask.trail = asked.trail.clone();
         match self.exchange(&asked.site, ask, &asked.request_id).await {
             Ok(response) => (passed(asked, response, reason, TOO_LARGE), Outcome::Pass),
-            Err(failure) => self.failed(asked, failure),
+            Err(failure) => {
+                self.metrics.fetch_failures.increment(failure.as_str());
+                self.failed(asked, failure)
+            }
         }
     }
 
@@ -418,9 +466,13 @@ impl Proxy {
         let open = asked.open_interim().await;
         let mut ask = self.ask(asked.method.clone(), &asked.key, asked.forwarded().clone());
         ask.interim = open.as_ref().map(Open::offers);
+        ask.trail = asked.trail.clone();
         match self.exchange(&asked.site, ask, &asked.request_id).await {
             Ok(response) => (passed(asked, response, Forwarded::Bypass, "request-no-store"), Outcome::Pass),
-            Err(failure) => (reply::failure(failure), Outcome::Error),
+            Err(failure) => {
+                self.metrics.fetch_failures.increment(failure.as_str());
+                (reply::failure(failure), Outcome::Error)
+            }
         }
     }
 

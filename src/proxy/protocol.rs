@@ -9,7 +9,6 @@ use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
@@ -19,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::connection::{Guarded, Phase, Times};
 use super::interim::{Interim, Interjecting};
@@ -26,10 +26,21 @@ use super::listener::{Current, Place, stopped};
 use super::pipeline::Answering;
 use super::{http2, preface};
 use crate::limits::{LAST_HANDSHAKES_TIME, REQUEST_HEAD_BYTES_MAX};
+use crate::telemetry::trail::Ending;
 use crate::tls::{Protocols, Store};
 
 /// A connection ended otherwise than as its protocol says.
 pub type Ended = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// An answer on its way.
+pub struct Given {
+    /// The answer.
+    pub answering: Answering,
+    /// Writes the request's line, if it is to have one.
+    pub ending: Option<Box<Ending>>,
+    /// Whether the client is to connect anew for its next request.
+    pub is_last: bool,
+}
 
 /// A client's visit: who it is, what serves it, and until when.
 pub struct Visit {
@@ -67,20 +78,16 @@ impl Visit {
         }
     }
 
-    /// The answer to a request whose head was complete at `begun`, and whether the client is to connect anew for its
-    /// next one.
-    pub(super) fn answer(
-        &self,
-        request: Request<Incoming>,
-        interim: &Interim,
-        begun: Instant,
-    ) -> (Answering, bool) {
+    /// The answer to a request whose head was complete at `begun`.
+    pub(super) fn answer(&self, request: Request<Incoming>, interim: &Interim, begun: Instant) -> Given {
         let proxy = self.current.load();
+        let ending = proxy.ending(&request, self.peer, begun);
+        let trail = ending.as_deref().map(Ending::trail);
         let answering = match proxy.redirect.filter(|_| self.is_redirected) {
-            None => proxy.answer(request, self.peer, interim, begun),
-            Some(port) => Answering::AtOnce(Some(proxy.redirect(&request, port))),
+            None => proxy.answer(request, self.peer, interim, begun.into_std(), trail),
+            Some(port) => Answering::AtOnce(Some(proxy.redirect(&request, port, trail))),
         };
-        (answering, proxy.is_leaving())
+        Given { answering, ending, is_last: proxy.is_leaving() }
     }
 
     fn guard(&self, socket: TcpStream) -> io::Result<Guarded<TcpStream>> {
@@ -148,15 +155,18 @@ async fn http1(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit) -> End
     let interim = Interim::default();
     let service = service_fn(|request| {
         let begun = visit.phase.busy();
-        let (answer, is_last) = visit.answer(request, &interim, begun.into_std());
+        let Given { answering, mut ending, is_last } = visit.answer(request, &interim, begun);
         let phase = visit.phase.clone();
         async move {
-            let mut reply = answer.await;
+            let mut reply = answering.await;
             if is_last {
                 reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             phase.answered(begun);
-            Ok::<_, Infallible>(reply.map(|body| body.ending(phase)))
+            if let Some(ending) = &mut ending {
+                ending.answered(&reply);
+            }
+            Ok::<_, Infallible>(reply.map(|body| body.ending(phase, ending)))
         }
     });
     let serving = http1::Builder::new()

@@ -2,6 +2,8 @@
 //!
 //! The gate comes first: where a host is not ours, or a request not right, that is said instead.
 
+use std::sync::Arc;
+
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 
@@ -10,6 +12,7 @@ use super::pipeline::Outcome;
 use super::reply::{self, Reply};
 use super::{Proxy, gate};
 use crate::config::{Authority, Redirect, Tls};
+use crate::telemetry::trail::Trail;
 
 /// The port that clients are sent to.
 pub(super) fn port(tls: &Tls) -> Option<u16> {
@@ -23,7 +26,7 @@ pub(super) fn port(tls: &Tls) -> Option<u16> {
 impl Proxy {
     /// Answers a request by a redirection, with the target as it came (RFC 9110 §15.4.9: 308, so that the method
     /// stays).
-    pub(super) fn redirect<B>(&self, request: &Request<B>, port: u16) -> Reply {
+    pub(super) fn redirect<B>(&self, request: &Request<B>, port: u16, trail: Option<&Arc<Trail>>) -> Reply {
         let request_id = self.lasting.request_ids.name(request.headers());
         let (reply, outcome) = match gate::admit(request, &self.endpoints, &self.lasting.pseudonym) {
             Err(refusal) => (reply::refusal(&refusal, reply::ALLOWED), Outcome::Error),
@@ -32,7 +35,7 @@ impl Proxy {
                 None => (reply::refusal(&gate::Refusal::TargetForm, reply::ALLOWED), Outcome::Error),
             },
         };
-        self.account(reply, outcome, &request_id)
+        self.account(reply, outcome, &request_id, trail)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::{Proxy, listener};
-use crate::cache::{Cache, Lookup};
+use crate::cache::{Cache, Failure, Lookup};
 use crate::clock::Clock;
 use crate::config::{self, Origin, Sources};
 use crate::key::Endpoints;
@@ -23,6 +23,11 @@ async fn answer(socket: &mut TcpStream, text: &str) {
         assert!(socket.read_buf(&mut head).await.unwrap() > 0, "it asks before it closes");
     }
     socket.write_all(text.as_bytes()).await.unwrap();
+}
+
+#[test]
+fn every_failure_has_a_place_among_those_that_are_counted() {
+    assert_eq!(Failure::ALL.map(Failure::as_str), crate::telemetry::table::FAILURES);
 }
 
 #[tokio::test]

@@ -15,13 +15,14 @@
 //!
 //! - `submission.rs` accepts a purge, over `recent.rs` (what a retry shares), `quota.rs` (the allowance) and `live.rs`
 //!   (sweeps that have not ended); `changes.rs` has what operators change.
-//! - `history.rs` shows what was changed; `dry_run.rs` what a purge would remove.
+//! - `counters.rs` counts; `history.rs` shows what was changed; `dry_run.rs` what a purge would remove.
 //! - `warming.rs` and `fetching.rs` fetch again what was purged.
 //! - `roster.rs` has the accounts, which change when the config is read again.
 //! - `ledger.rs` makes all of it durable, by the thread of `writer.rs`, over `unwritten.rs`, `standing.rs`, `storage.rs`
 //!   and `migration.rs`; `request.rs`, `record.rs` and `wish.rs` are values.
 
 mod changes;
+mod counters;
 #[cfg(test)]
 mod disk;
 mod dry_run;
@@ -62,6 +63,7 @@ use crate::limits;
 use crate::target::{Mode, Refusal, Target};
 
 pub use changes::{AllowanceChange, ChangeError, Changed};
+pub use counters::Counters;
 pub use dry_run::{DryRun, Found};
 pub use error::LedgerError;
 pub use fetching::{Cancelled, Fetcher};
@@ -102,6 +104,7 @@ struct Shared {
     /// A warming's sweeps have ended.
     warmings_ready: Notify,
     ledger: Ledger,
+    counters: Counters,
 }
 
 /// Raises a fence, and asks for so many of the hottest that its first sweep removes: [`Cache::purge_gathering`].
@@ -247,6 +250,7 @@ impl Purger {
             state,
             warmings_ready,
             ledger,
+            counters: Counters::default(),
         })))
     }
 
@@ -262,6 +266,11 @@ impl Purger {
     pub fn figures(&self) -> Figures {
         let state = self.0.state.lock();
         Figures { accepted: state.accepted, pending: state.live.len() }
+    }
+
+    /// What is counted of purges.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// Whether acknowledged purges are on the disk.

@@ -4,6 +4,7 @@
 //! client that goes away leaves nothing; after it a whole purge, whose end needs nobody who waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -63,18 +64,24 @@ impl Purger {
     /// # Panics
     /// Where `account` is no index of the accounts that the purger was made with.
     pub async fn submit(&self, submission: Submission<'_>) -> Result<Accepted, PurgeError> {
+        let wishes = submission.wishes;
+        let (id, recorded, unanswered) =
+            self.accept(submission).await.inspect_err(|_| self.0.counters.refuse(wishes))?;
+        // Leaving here leaves the whole purge, and `unanswered` ends the time in which it may be shared.
+        let recorded = recorded.await;
+        drop(unanswered);
+        recorded.map_err(|_| PurgeError::Unavailable)?;
+        Ok(Accepted { id })
+    }
+
+    async fn accept(&self, submission: Submission<'_>) -> Result<Begun, PurgeError> {
         let began = self.0.clock.now();
         let roster = self.0.roster.load_full();
         let parsed = Parsed { targets: self.0.parse(&submission)?, by: roster };
         let fresh_id = RequestId::random().map_err(|_| PurgeError::Unavailable)?;
         // Leaving here leaves nothing behind.
         let place = self.0.ledger.place().await.ok_or(PurgeError::Unavailable)?;
-        let (id, recorded, unanswered) = self.0.begin(submission, parsed, fresh_id, began, place)?;
-        // Leaving here leaves the whole purge, and `unanswered` ends the time in which it may be shared.
-        let recorded = recorded.await;
-        drop(unanswered);
-        recorded.map_err(|_| PurgeError::Unavailable)?;
-        Ok(Accepted { id })
+        self.0.begin(submission, parsed, fresh_id, began, place)
     }
 
     /// What each wish comes to, or why it can't be purged. Changes nothing.
@@ -151,13 +158,17 @@ impl Shared {
             state.live.begin(id, account, targets.len(), began);
         }
         for (index, (wish, target)) in submission.wishes.iter().zip(targets).enumerate() {
-            (self.publish)(target, wish.mode, hottest_max, self.on_swept(state, id, index));
+            let kind = shares.is_none().then(|| wish.named.kind());
+            (self.publish)(target, wish.mode, hottest_max, self.on_swept(state, id, index, kind));
+            kind.into_iter().for_each(|kind| self.counters.accepted.increment(kind));
         }
         let mut entry = Entry::default();
         if shares.is_none() {
+            let visible = self.clock.now().since(began);
+            self.counters.visible.record(visible);
             let purge = Purge {
                 targets: submission.wishes.iter().zip(targets).map(pending).collect(),
-                visible_us: Some(micros(self.clock.now().since(began))),
+                visible_us: Some(micros(visible)),
                 acknowledged_us: None,
                 swept_us: None,
                 warm: warm_progress,
@@ -182,11 +193,20 @@ impl Shared {
         Ok((id, recorded, unanswered))
     }
 
-    /// Enters a fence among what lives.
-    fn on_swept(self: &Arc<Self>, state: &mut State, id: RequestId, target: usize) -> OnSwept {
+    /// Enters a fence among what lives. Of a retry the kind is none: it was counted.
+    fn on_swept(
+        self: &Arc<Self>,
+        state: &mut State,
+        id: RequestId,
+        target: usize,
+        kind: Option<&'static str>,
+    ) -> OnSwept {
         let fence = state.live.raise(id, target);
         let shared = Arc::clone(self);
-        Box::new(move |removed| shared.sweep_ended(id, target, fence, removed))
+        Box::new(move |removed| {
+            kind.into_iter().for_each(|kind| shared.counters.completed.increment(kind));
+            shared.sweep_ended(id, target, fence, removed);
+        })
     }
 
     fn sweep_ended(&self, id: RequestId, target: usize, fence: Fence, removed: Removed) {
@@ -194,6 +214,9 @@ impl Shared {
         let state = &mut *self.state.lock();
         state.warmings.gather(id, removed.hottest);
         let Some(mut update) = state.live.swept(id, target, fence, removed.swept.into(), now) else { return };
+        if let Some((_, swept_us)) = &update.swept {
+            self.counters.swept.record(Duration::from_micros(*swept_us));
+        }
         update.warm = state.warmings.ready(id);
         // Under the lock: whoever finds the request no longer live asks the ledger after this.
         self.ledger.update(id, update);

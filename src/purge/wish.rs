@@ -52,6 +52,10 @@ pub enum Named {
 }
 
 impl Named {
+    /// The words for all kinds.
+    pub const KINDS: [&str; 10] =
+        ["url", "prefix", "asset", "folder", "tag", "transformation", "pattern", "tree", "host", EVERYTHING];
+
     /// The word for the kind, in calls, answers and records.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@
 //! long. What takes over two minutes counts as that. Of fixed size; recording is one relaxed addition in a shard of
 //! the thread, and allocates nothing. Invariant: a bucket only grows.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ const FINENESS: u32 = 4;
 const FINE: u64 = 1 << FINENESS;
 /// The highest power of two that has buckets: 2^26 µs is 67 s.
 const POWER_MAX: u32 = 26;
+/// The powers of two, in microseconds, that scrapers are told the counts within: 16 µs to 67 s. Each ends a bucket.
+const BOUNDS: RangeInclusive<u32> = FINENESS..=POWER_MAX;
 const BUCKETS: usize = ((POWER_MAX - FINENESS + 2) as usize) << FINENESS;
 
 /// See the module.
@@ -59,6 +62,24 @@ impl Counts {
     /// What was counted after `earlier`, a moment of the same histogram.
     pub fn since(&self, earlier: &Counts) -> Counts {
         Counts(self.0.iter().zip(&earlier.0).map(|(now, before)| now.saturating_sub(*before)).collect())
+    }
+
+    /// So many within each of [`BOUNDS`], in seconds, and above all of them (infinity), each time once; and the sum of the
+    /// times, taken as the middle of their buckets: a sixteenth off at most.
+    pub fn in_seconds(&self) -> (Vec<(f64, u64)>, f64) {
+        let (mut buckets, mut from) = (Vec::new(), 0);
+        for power in BOUNDS {
+            let to = bucket(1 << power);
+            buckets.push(((1_u64 << power) as f64 / 1e6, self.0[from..to].iter().sum()));
+            from = to;
+        }
+        buckets.push((f64::INFINITY, self.0[from..].iter().sum()));
+        let middle = |at: usize| {
+            let shortest = if at == 0 { 0 } else { longest(at - 1) + 1 };
+            (shortest + longest(at) + 1) as f64 / 2.0
+        };
+        let sum_us: f64 = self.0.iter().enumerate().map(|(at, count)| *count as f64 * middle(at)).sum();
+        (buckets, sum_us / 1e6)
     }
 
     /// How many times it has.
@@ -112,7 +133,29 @@ mod tests {
         assert!(longest(BUCKETS - 1) > 120_000_000);
     }
 
+    #[test]
+    fn scrapers_are_told_every_time_once_below_its_bound() {
+        let histogram = Histogram::default();
+        for us in [0, 15, 16, 31, 32, 1000, 67_108_863, 67_108_864, u64::MAX] {
+            histogram.record(Duration::from_micros(us));
+        }
+        let (buckets, sum) = histogram.counts().in_seconds();
+        assert_eq!(buckets[..3], [(0.000_016, 2), (0.000_032, 2), (0.000_064, 1)]);
+        assert_eq!(buckets[6], (0.001_024, 1));
+        assert_eq!(buckets[buckets.len() - 2..], [(67.108_864, 1), (f64::INFINITY, 2)]);
+        assert_eq!(buckets.iter().map(|(_, count)| count).sum::<u64>(), 9);
+        assert!((67.1 * 2.0..400.0).contains(&sum), "{sum}");
+    }
+
     proptest! {
+        #[test]
+        fn the_sum_is_a_sixteenth_off_at_most(times in prop::collection::vec(16..60_000_000_u64, 1..50)) {
+            let histogram = Histogram::default();
+            times.iter().for_each(|us| histogram.record(Duration::from_micros(*us)));
+            let (exact, told) = (times.iter().sum::<u64>() as f64 / 1e6, histogram.counts().in_seconds().1);
+            prop_assert!((told - exact).abs() <= exact / 16.0, "{told} for {exact}");
+        }
+
         #[test]
         fn percentile_is_that_of_the_sorted_list_or_a_sixteenth_more(
             mut times in prop::collection::vec(prop_oneof![0..20u64, 0..2000u64, 0..100_000_000u64], 1..200),

@@ -123,8 +123,18 @@ fn control_plane_is_not_on_the_data_plane() {
     let answer = freshet.client().request("POST", HOST, "/v1/files/purge", &[]);
     assert_eq!(answer.status, 405);
     // What the admin port has at these paths is an image's path here, of which the origin is asked, and nothing else.
-    for path in ["/v1/session", "/v1/keys", "/v1/purges", "/v1/debug/audit", "/openapi.json", "/healthz", "/"]
-    {
+    for path in [
+        "/v1/session",
+        "/v1/keys",
+        "/v1/purges",
+        "/v1/debug/audit",
+        "/openapi.json",
+        "/healthz",
+        "/readyz",
+        "/version",
+        "/metrics",
+        "/",
+    ] {
         let answer = freshet.client().request("DELETE", HOST, path, &[("authorization", "Bearer x")]);
         assert_eq!(answer.status, 405, "{path}");
         assert_eq!(freshet.client().request("GET", "other.test", path, &[]).status, 421, "{path}");

@@ -135,6 +135,9 @@ fn terminated_under_load_it_cuts_no_answer_and_says_close_before() {
     binary.signal("TERM");
     // In the time in which it still accepts, an answer says that it is the connection's last one.
     wait_until_closing(&mut asking, binary.proxy);
+    let ready = Client::connect(binary.admin).request("GET", &binary.admin.to_string(), "/readyz", &[]);
+    let draining = r#"{"status":"not_ready","reasons":["draining"]}"#;
+    assert_eq!((ready.status, &*ready.text()), (503, draining));
     assert!(idle.is_closed());
     wait_until("no new connection is taken", || TcpStream::connect(binary.proxy).is_err());
     gate.open();

@@ -1,6 +1,7 @@
 //! Freshet over real sockets, from outside.
 #![allow(clippy::unwrap_used)] // A test that can't go on says so by panicking.
 
+mod access_log;
 mod assertions;
 mod broken_origins;
 mod caching;
@@ -30,6 +31,7 @@ mod invalidate;
 mod keep_alive_race;
 mod keys;
 mod memory;
+mod metrics;
 mod oracle;
 mod origins;
 mod overview;

@@ -41,6 +41,12 @@ fn over_its_memory_it_refuses_new_work_gives_up_what_is_stored_and_admin_answers
     write("32MiB");
     binary.signal("HUP");
     wait_until("new work is refused", || binary.log().contains("new connections and fetches are refused"));
+    let ready = || {
+        let told = Client::connect(binary.admin).request("GET", &binary.admin.to_string(), "/readyz", &[]);
+        (told.status, told.text())
+    };
+    let overloaded = r#"{"status":"not_ready","reasons":["overloaded"]}"#;
+    wait_until("it says that it is not ready", || ready() == (503, overloaded.into()));
     let refused = client.request("GET", HOST, "/new.png", &[]);
     assert_eq!(
         (refused.status, refused.field("retry-after")),
@@ -56,4 +62,5 @@ fn over_its_memory_it_refuses_new_work_gives_up_what_is_stored_and_admin_answers
     binary.signal("HUP");
     wait_until("new work is taken", || binary.log().contains("memory is there again"));
     assert_eq!(client.request("GET", HOST, "/new.png", &[]).status, 200);
+    wait_until("it says that it is ready", || ready().0 == 200);
 }

@@ -7,14 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::checker::{Mutex, Rng, random};
-use super::store::Resource;
+use super::store::{Leaving, Resource};
 
 thread_local! {
     /// What this test's maps had no room for: a checker runs its threads on one of the system's.
     pub static EVICTIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-type Left = Box<dyn Fn(&Resource) + Send + Sync>;
+type Left = Box<dyn Fn(&Resource, Leaving) + Send + Sync>;
 
 pub struct Map {
     /// Oldest first; each access is one step.
@@ -27,7 +27,7 @@ pub struct Map {
 }
 
 impl Map {
-    pub fn new(max_bytes: u64, left: impl Fn(&Resource) + Send + Sync + 'static) -> Map {
+    pub fn new(max_bytes: u64, left: impl Fn(&Resource, Leaving) + Send + Sync + 'static) -> Map {
         let (table, maintenance) = (Mutex::default(), Mutex::default());
         Map { table, locks: Default::default(), maintenance, max_bytes, left: Box::new(left) }
     }
@@ -46,7 +46,7 @@ impl Map {
         table.push((hash, resource));
         drop(table);
         if let Some(replaced) = replaced {
-            (self.left)(&replaced);
+            (self.left)(&replaced, Leaving::Removed);
         }
         drop(held);
         self.maintain_sometimes();
@@ -59,7 +59,7 @@ impl Map {
         let removed = at(&table, hash).map(|(at, _)| table.remove(at).1);
         drop(table);
         if let Some(removed) = removed {
-            (self.left)(&removed);
+            (self.left)(&removed, Leaving::Removed);
         }
         drop(held);
         self.maintain_sometimes();
@@ -91,7 +91,7 @@ impl Map {
             drop(table);
             if let Some(evicted) = evicted {
                 EVICTIONS.set(EVICTIONS.get() + 1);
-                (self.left)(&evicted);
+                (self.left)(&evicted, Leaving::Evicted);
             }
         }
     }
