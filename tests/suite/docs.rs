@@ -140,7 +140,9 @@ fn keys_that_are_spoken_of_are_keys_of_the_config() {
                 continue;
             }
             seen += 1;
-            if !known.contains_key(name) {
+            // `docs/configuration.md` names keys as they stand in their section, whatever its name.
+            let in_a_section = format!(".{name}");
+            if !known.contains_key(name) && !known.keys().any(|full| full.ends_with(&in_a_section)) {
                 unknown.push(format!("{}: {text}", path.display()));
             }
         }

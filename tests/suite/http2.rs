@@ -146,6 +146,9 @@ fn http2_is_spoken_where_the_config_says_so_alone() {
     assert!(text.starts_with(b"HTTP/1.1 400") || text.is_empty(), "{text:?}");
 }
 
+/// Method, host, target, fields, and the status that is right.
+type Asked<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)], u16);
+
 #[test]
 fn a_request_is_refused_over_http2_as_over_http1() {
     let origin = Origin::new(|_| image("body"));
@@ -155,7 +158,7 @@ fn a_request_is_refused_over_http2_as_over_http1() {
         (0..freshet::limits::REQUEST_FIELDS_MAX).map(|number| format!("x-{number}")).collect();
     let many: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "y")).collect();
     #[rustfmt::skip]
-    let table: [(&str, &str, &str, &[(&str, &str)], u16); 9] = [
+    let table: [Asked<'_>; 9] = [
         // (method, host, target, fields, status)
         ("GET",    HOST,        "/a.png",     &[],                       200),
         ("GET",    "evil.test", "/a.png",     &[],                       421),
