@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use freshet::config::{ConfigError, Sources, parse};
+use freshet::telemetry::Metrics;
+use freshet::telemetry::table::Row;
 
 use super::reference::everything_known;
 
@@ -200,6 +202,31 @@ fn commands_that_are_spoken_of_are_there() {
     }
     assert!(unknown.is_empty(), "{unknown:#?}");
     assert!(seen > 20, "{seen} commands were looked up");
+}
+
+#[test]
+fn metrics_that_are_spoken_of_are_in_the_table() {
+    let metrics = Metrics::default();
+    let plain = metrics.counted().into_iter().map(|(description, _)| description);
+    let rows = Row::ALL.iter().map(|row| row.description());
+    let families: BTreeSet<String> = plain.chain(rows).map(|description| description.family()).collect();
+    let (mut seen, mut unknown) = (0, Vec::new());
+    for (path, text) in documents() {
+        for name in text.split('`').filter(|name| name.starts_with("freshet_")) {
+            // `freshet_requests_total{outcome=…}`, and `freshet_origin_…` for all that begin so.
+            let name = name.split(['{', ' ']).next().unwrap();
+            let is_known = match name.strip_suffix('…') {
+                Some(beginning) => families.iter().any(|family| family.starts_with(beginning)),
+                None => families.contains(name.strip_suffix("_total").unwrap_or(name)),
+            };
+            seen += 1;
+            if !is_known && !["freshet_", "freshet_session"].contains(&name) {
+                unknown.push(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+    assert!(seen >= 15, "{seen} metrics were looked up");
 }
 
 #[test]
