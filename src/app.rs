@@ -44,6 +44,7 @@ use crate::proxy::{Proxy, PurgeCall, PurgeDoor};
 use crate::purge::{LedgerError, Purger};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::history::Gauges;
+use crate::telemetry::traces::Traces;
 use crate::telemetry::{Metrics, NotReady, Telemetry, process};
 use crate::tls::StoreError;
 use certificates::Certificates;
@@ -201,7 +202,13 @@ impl App {
         if let Some(access) = &access {
             proxy.open_access_log(access.clone());
         }
-        let telemetry = Telemetry { access, ..Telemetry::new(metrics.clone(), cache.clock()) };
+        let traces = Traces::start(config.trace.as_ref())
+            .map_err(|error| StartError::System(io::Error::other(error)))?
+            .map(Arc::new);
+        if let Some(traces) = &traces {
+            proxy.open_traces(traces.clone());
+        }
+        let telemetry = Telemetry { access, traces, ..Telemetry::new(metrics.clone(), cache.clock()) };
         let admin = Arc::new(admin.showing(telemetry.clone()));
         proxy.open_purge_door(Arc::new(Door(admin.clone())));
         let warmed = Arc::new(ArcSwap::new(endpoints));
@@ -313,6 +320,9 @@ impl App {
         }
         if let Some(access) = &self.running.telemetry.access {
             access.close();
+        }
+        if let Some(traces) = &self.running.telemetry.traces {
+            traces.close();
         }
         self.running.cache.close();
         join(self.sweeper);

@@ -13,8 +13,10 @@ mod log;
 pub mod origins;
 pub mod process;
 mod readiness;
+mod sample;
 mod shards;
 pub mod table;
+pub mod traces;
 pub mod trail;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use std::time::SystemTime;
 use crate::clock::Clock;
 use access::AccessLog;
 use history::History;
+use traces::Traces;
 
 pub use counter::{Counter, Labelled};
 pub use log::{set_log_level, start_log};
@@ -40,6 +43,8 @@ pub struct Telemetry {
     pub readiness: Readiness,
     /// The access log, where it is on.
     pub access: Option<Arc<AccessLog>>,
+    /// Where spans are made, if they are.
+    pub traces: Option<Arc<Traces>>,
     /// When the process started.
     pub started: SystemTime,
 }
@@ -52,6 +57,7 @@ impl Telemetry {
             history: Arc::new(History::new(clock.now())),
             readiness: Readiness::default(),
             access: None,
+            traces: None,
             started: clock.wall(),
         }
     }

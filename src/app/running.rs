@@ -185,6 +185,7 @@ fn in_place(before: &Config, mut wanted: Config) -> Config {
     wanted.ledger = before.ledger.clone();
     wanted.log.format = before.log.format;
     wanted.access_log = before.access_log.clone();
+    wanted.trace = before.trace.clone();
     wanted.demo_origin = before.demo_origin.clone();
     let mut coming = wanted.accounts;
     let kept = before.accounts.iter().map(|account| {

@@ -24,6 +24,7 @@ const AT_START: &[&str] = &[
     "log.access",
     "log.access_sample",
     "log.access_path",
+    "trace",
     "demo_origin",
 ];
 

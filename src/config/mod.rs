@@ -1,7 +1,7 @@
 //! TOML → typed config; every problem in the file reported at once.
 //!
 //! `types.rs` has the values that the rest of the process is given, `read.rs` makes them from the text,
-//! `origin.rs` does so for an account's origins, `route.rs` for `[[routes]]`, `keys.rs` for `[[keys]]`, `tls.rs` for `[tls]`, `grant.rs` has what a key may do,
+//! `origin.rs` does so for an account's origins, `route.rs` for `[[routes]]`, `keys.rs` for `[[keys]]`, `tls.rs` for `[tls]`, `trace.rs` for `[trace]`, `grant.rs` has what a key may do,
 //! `section.rs` reads one table, `changes.rs` compares two configs, `problem.rs` says what is wrong, `authority.rs` is a host's one spelling.
 
 mod authority;
@@ -16,6 +16,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trace;
 mod types;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub use read::{DEFAULT_TEXT, Sources, parse};
 pub use types::{
     AccessForm, AccessLog, Account, Admin, Cache, Config, DemoOrigin, Fetch, Format, Hint, HttpMode, Ledger,
     Lifetimes, Log, LogFormat, NamedKey, Origin, OriginServer, OriginTls, Parameter, PrivateKey, Proxy,
-    Redirect, Roots, Route, SetCookie, Tls, UrlEndpoint, Urls,
+    Redirect, Roots, Route, SetCookie, Tls, Trace, UrlEndpoint, Urls,
 };
 
 /// The file that is looked for in the working directory where none is named.

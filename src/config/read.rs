@@ -72,6 +72,7 @@ impl<'a> Reading<'a> {
         let fetch = self.fetch(root);
         let ledger = self.ledger(root);
         let (log, access_log) = self.log(root);
+        let trace = self.trace(root);
         let demo_origin = self.demo_origin(root);
         if proxy.listen == admin.listen && proxy.listen.port() != 0 {
             let rule = "must differ from proxy.listen: purges and images have a port each";
@@ -104,6 +105,7 @@ impl<'a> Reading<'a> {
             ledger,
             log,
             access_log,
+            trace,
             demo_origin,
             accounts,
             keys,

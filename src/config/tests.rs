@@ -154,6 +154,8 @@ fn err_each_rule_between_values() {
         ("[[routes]]\nbrowser = \"\"",                                  "a Cache-Control for browsers"),
         ("[log]\nlevel = \"warning\"",                                   "must be \"error\", \"warn\""),
         ("[log]\naccess = \"on\"",                                       "must be \"off\", \"json\", \"common\""),
+        ("[trace]\nsample = 1",                                           "trace.endpoint = (none): is missing"),
+        ("[trace]\nendpoint = \"https://c\"",                             "must be a URL of a collector, in clear"),
         ("[log]\naccess_sample = 1.5",                                    "must be a number from 0 to 1"),
         ("[log]\naccess_sample = \"half\"",                               "must be a number from 0 to 1"),
         ("[log]\naccess_path = \"gone/access\"",                          "a file in a folder that exists"),

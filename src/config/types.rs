@@ -38,6 +38,8 @@ pub struct Config {
     pub log: Log,
     /// What is logged of requests.
     pub access_log: AccessLog,
+    /// Where spans go; nothing where there are none.
+    pub trace: Option<Trace>,
     /// The embedded image origin.
     pub demo_origin: DemoOrigin,
     /// The tenants, at least one.
@@ -175,6 +177,15 @@ pub struct AccessLog {
     pub sample: f64,
     /// The file that lines are appended to; nothing: standard output.
     pub path: Option<PathBuf>,
+}
+
+/// `[trace]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    /// The collector's URL, with its path.
+    pub endpoint: String,
+    /// The share of requests that are traced, from 0 to 1, of those that come without a trace.
+    pub sample: f64,
 }
 
 /// How a line of the access log looks.

@@ -108,9 +108,16 @@ impl Attempt<'_> {
         };
         health.asked();
         let sent = self.origins.clock.now();
+        let span = request.ask.trail.clone().and_then(|trail| {
+            let Ask { method, fields, .. } = &mut request.ask;
+            trail.ask(method, &health.address, fields)
+        });
         match self.origin.exchange(&mut place, request).await {
             Ok(response) => {
                 self.answered(sent);
+                if let Some(span) = span {
+                    span.answered(response.status().as_u16());
+                }
                 if let Some(trail) = &request.ask.trail {
                     trail.origin_answered(self.origins.clock.now().since(sent));
                 }
@@ -120,6 +127,9 @@ impl Attempt<'_> {
                 Ok(Some(response))
             }
             Err(unanswered) => {
+                if let Some(span) = span {
+                    span.failed(unanswered.failure.as_str());
+                }
                 health.failed(self.origins.clock.wall(), unanswered.failure.as_str());
                 if self.counts(&unanswered, request) {
                     self.failed(&unanswered);

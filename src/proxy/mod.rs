@@ -57,6 +57,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Fetch, OriginServer, Roots};
 use crate::key::{Endpoints, Key};
 use crate::telemetry::access::AccessLog;
+use crate::telemetry::traces::Traces;
 use crate::telemetry::trail::Ending;
 use crate::telemetry::{Metrics, origins};
 use body::RequestBody;
@@ -102,6 +103,7 @@ struct Lasting {
     purge_door: OnceLock<Arc<dyn PurgeDoor>>,
     /// Where requests have lines; nothing where it is off.
     access: OnceLock<Arc<AccessLog>>,
+    traces: OnceLock<Arc<Traces>>,
     /// Whether the process is about to end.
     leaving: AtomicBool,
     pressure: Arc<Pressure>,
@@ -164,6 +166,7 @@ impl Proxy {
             boundaries: AtomicU64::new(0),
             purge_door: OnceLock::new(),
             access: OnceLock::new(),
+            traces: OnceLock::new(),
             leaving: AtomicBool::new(false),
             pressure: Arc::default(),
             resolver: Resolver::system(),
@@ -262,12 +265,25 @@ impl Proxy {
         self.lasting.access.get_or_init(|| log);
     }
 
+    /// From now on requests have spans, made by `traces`. The first one stays.
+    pub fn open_traces(&self, traces: Arc<Traces>) {
+        self.lasting.traces.get_or_init(|| traces);
+    }
+
     /// What is to be kept of a request whose head was complete at `begun`, if it is to have a line. Costs a branch where
     /// lines are off.
     fn ending<B>(&self, request: &Request<B>, client: IpAddr, begun: Instant) -> Option<Box<Ending>> {
-        let log = self.lasting.access.get().filter(|log| log.chooses())?;
+        let (access, traces) = (self.lasting.access.get(), self.lasting.traces.get());
+        if access.is_none() && traces.is_none() {
+            return None;
+        }
         let time = self.cache.clock().wall();
-        Some(Box::new(Ending::of(log.clone(), request, client, begun, time)))
+        let log = access.filter(|log| log.chooses()).cloned();
+        let span = traces.and_then(|traces| traces.begin(request.method(), request.headers(), time));
+        if log.is_none() && span.is_none() {
+            return None;
+        }
+        Some(Box::new(Ending::of(log, span, request, client, begun, time)))
     }
 
     /// What the origin is asked for a key: its canonical path and query, and these fields.

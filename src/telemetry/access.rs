@@ -8,11 +8,10 @@ mod line;
 mod writer;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use line::{Line, masked};
 
-use super::shards::Shards;
+use super::sample::Sample;
 use crate::config::{AccessForm, AccessLog as Settings};
 use writer::Writer;
 
@@ -55,42 +54,5 @@ impl AccessLog {
     /// Writes what waits, and ends the thread. What comes after it is dropped.
     pub fn close(&self) {
         self.writer.close();
-    }
-}
-
-/// Chooses a share of all, evenly: with 0.25 every fourth of a thread's.
-#[derive(Debug)]
-struct Sample {
-    /// Of 2^32.
-    share: u64,
-    sums: Shards<AtomicU64>,
-}
-
-impl Sample {
-    fn new(share: f64) -> Sample {
-        let share = (share.clamp(0.0, 1.0) * (1_u64 << 32) as f64).ceil() as u64;
-        Sample { share, sums: Shards::new(AtomicU64::default) }
-    }
-
-    /// Whether the sum of shares has passed a whole number.
-    fn next(&self) -> bool {
-        if self.share == 1 << 32 {
-            return true;
-        }
-        let before = self.sums.own().fetch_add(self.share, Ordering::Relaxed);
-        (before >> 32) != (before.wrapping_add(self.share) >> 32)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_chosen_evenly() {
-        for (share, of, expected) in [(1.0, 100, 100), (0.0, 100, 0), (0.25, 100, 25), (0.001, 10_000, 10)] {
-            let sample = Sample::new(share);
-            assert_eq!((0..of).filter(|_| sample.next()).count(), expected, "{share}");
-        }
     }
 }

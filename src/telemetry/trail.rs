@@ -1,7 +1,7 @@
-//! What is learned of one request on its way, where it is to have a line in the access log.
+//! What is learned of one request on its way, where it is to have a line in the access log, or a span.
 //!
 //! Made at the request's head, of its own fields; the pipeline adds to it what it finds; its [`Ending`] goes with the
-//! answer's body, and writes the line when that is dropped: sent, broken off, or never begun since the client left.
+//! answer's body, and writes the line and ends the span when that is dropped: sent, broken off, or never begun since the client left.
 //! No lock: what is added is added once.
 
 use std::net::IpAddr;
@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use opentelemetry::KeyValue;
 use tokio::time::Instant;
 
-use super::access::{AccessLog, Line};
+use super::access::{AccessLog, Line, masked};
+use super::traces::{FetchSpan, RequestSpan};
 
 /// The status that stands for no answer: the client has left. nginx's tools know it as that.
 const CLIENT_LEFT: u16 = 499;
@@ -34,6 +36,7 @@ pub struct Trail {
     outcome: OnceLock<&'static str>,
     /// In microseconds; `UNASKED` until an origin has answered.
     origin_us: AtomicU64,
+    span: Option<RequestSpan>,
 }
 
 const UNASKED: u64 = u64::MAX;
@@ -50,6 +53,11 @@ impl Trail {
         let _ = self.request_id.set(request_id.into());
     }
 
+    /// An origin is asked for it now; `fields` are those that the origin gets. Nothing where it has no span.
+    pub fn ask(&self, method: &Method, origin: &str, fields: &mut HeaderMap) -> Option<FetchSpan> {
+        self.span.as_ref().map(|span| span.ask(method, origin, fields))
+    }
+
     /// The origin that was asked for it answered after `time`; of several askings the last one counts.
     pub fn origin_answered(&self, time: Duration) {
         let us = u64::try_from(time.as_micros()).unwrap_or(UNASKED - 1);
@@ -57,10 +65,10 @@ impl Trail {
     }
 }
 
-/// Writes the line of a request when it is dropped.
+/// Writes the line of a request, and ends its span, when it is dropped.
 #[derive(Debug)]
 pub struct Ending {
-    log: Arc<AccessLog>,
+    log: Option<Arc<AccessLog>>,
     trail: Arc<Trail>,
     status: u16,
     cache_status: Option<HeaderValue>,
@@ -71,7 +79,8 @@ pub struct Ending {
 impl Ending {
     /// Of a request whose head was complete at `begun`, by the wall clock at `time`.
     pub fn of<B>(
-        log: Arc<AccessLog>,
+        log: Option<Arc<AccessLog>>,
+        span: Option<RequestSpan>,
         request: &Request<B>,
         client: IpAddr,
         begun: Instant,
@@ -92,6 +101,7 @@ impl Ending {
             request_id: OnceLock::new(),
             outcome: OnceLock::new(),
             origin_us: AtomicU64::new(UNASKED),
+            span,
         };
         Ending {
             log,
@@ -127,11 +137,44 @@ impl Ending {
     }
 }
 
+impl Ending {
+    /// As OpenTelemetry's conventions for HTTP name them, and what only we know. Signatures in the query are masked, as in the
+    /// log.
+    fn attributes(&self) -> Vec<KeyValue> {
+        let trail = &*self.trail;
+        let target = masked(target(&trail.target)).into_owned();
+        let bytes = i64::try_from(self.bytes).unwrap_or(i64::MAX);
+        let mut attributes = vec![
+            KeyValue::new("http.response.status_code", i64::from(self.status)),
+            KeyValue::new("http.response.body.size", bytes),
+            KeyValue::new("url.path", target),
+            KeyValue::new("client.address", trail.client.to_string()),
+            KeyValue::new("freshet.aborted", !self.complete),
+        ];
+        let texts = [
+            ("freshet.outcome", trail.outcome.get().map(|outcome| (*outcome).to_owned())),
+            ("freshet.account", trail.account.get().map(|account| account.to_string())),
+            ("freshet.request_id", trail.request_id.get().map(|id| id.to_string())),
+            ("server.address", trail.host.as_ref().and_then(|host| Some(host.to_str().ok()?.to_owned()))),
+            (
+                "freshet.cache_status",
+                self.cache_status.as_ref().and_then(|value| Some(value.to_str().ok()?.to_owned())),
+            ),
+        ];
+        attributes.extend(texts.into_iter().filter_map(|(name, text)| Some(KeyValue::new(name, text?))));
+        attributes
+    }
+}
+
 impl Drop for Ending {
     fn drop(&mut self) {
+        if let Some(span) = &self.trail.span {
+            span.end(self.attributes(), self.status >= 500);
+        }
+        let Some(log) = &self.log else { return };
         let trail = &*self.trail;
         let origin = Some(trail.origin_us.load(Ordering::Relaxed)).filter(|us| *us != UNASKED);
-        self.log.write(&Line {
+        log.write(&Line {
             time: trail.time,
             client: trail.client,
             method: trail.method.as_str(),

@@ -51,3 +51,4 @@ mod support;
 mod targets;
 mod tidy;
 mod tls;
+mod traces;
