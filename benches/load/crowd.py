@@ -7,6 +7,10 @@
 import resource
 import socket
 import sys
+import time
+
+# All take this long to come, as a crowd does: the kernel's probes of those that take nothing are then spread as well.
+ARRIVAL_SECONDS = 3
 
 
 def main():
@@ -23,6 +27,7 @@ def main():
         if number % 3:
             client.sendall(whole if number % 3 == 1 else whole[: len(whole) // 2])
         held.append(client)
+        time.sleep(ARRIVAL_SECONDS / count)
     print("ready", flush=True)
     sys.stdin.read()
 

@@ -198,11 +198,21 @@ def crowd(bench):
         for _ in range(bench.rounds):
             figures["without"].append(bench.turns.drive(server, variant, size, connections, **plan))
             held = bench.turns.crowd(server, variant, count, template(large).replace("{}", "0"))
+            settle(server)  # Their answers' beginnings have gone out: from here on they only wait.
             figures["beside slow clients"].append(bench.turns.drive(server, variant, size, connections, **plan))
             bench.processes.end(held)
     finally:
         server.stop()
     return [row("crowd", kind, size, connections, 1, rounds, offered=rate) for kind, rounds in figures.items()]
+
+
+def settle(server):
+    """Until it uses next to no CPU."""
+    busy = True
+    while busy:
+        before = process.cpu(server.process.pid)
+        time.sleep(0.3)
+        busy = process.cpu_since(before, server.process.pid) > 0.02
 
 
 def misses(bench, name, fresh_share):
