@@ -83,7 +83,7 @@ impl PurgeDoor for Door {
         let admin = self.0.clone();
         Box::pin(async move {
             let PurgeCall { url, account, fields, peer } = call;
-            admin.purge_by_method(url, account, &fields, peer).await
+            admin.purge_by_method(url, &account, &fields, peer).await
         })
     }
 }
@@ -169,6 +169,13 @@ impl App {
 
     /// The same with the listeners that were handed to this process.
     pub fn start_on(mut config: Config, clock: Clock, inherited: Inherited) -> Result<App, StartError> {
+        if config.proxy.hand_over && inherited.is_any() {
+            // What is done to a listener that is handed on would be there in every later process.
+            tracing::warn!(
+                "proxy.hand_over is not needed where listeners are handed to the process: it is left out"
+            );
+            config.proxy.hand_over = false;
+        }
         let threads = config.proxy.threads;
         let certificates = Certificates::open(&config)?;
         let Sockets { proxies, admin: admins, tls: secure } = Sockets::open(&config, inherited)?;
@@ -223,7 +230,8 @@ impl App {
             clock,
             load: OnceLock::new(),
             certificates,
-            state: Mutex::new(running::State { config, origin }),
+            reading: Mutex::default(),
+            state: Mutex::new(running::State { start: config.stated.clone(), config, origin }),
             retiring: Mutex::default(),
         });
         admin.open_reload_door(Arc::downgrade(&running) as _);

@@ -31,7 +31,7 @@ impl Admin {
     pub async fn purge_by_method(
         &self,
         url: String,
-        account: usize,
+        account: &str,
         fields: &HeaderMap,
         peer: IpAddr,
     ) -> Response<Bytes> {
@@ -49,7 +49,7 @@ impl Admin {
     async fn purge_named(
         &self,
         url: String,
-        account: usize,
+        account: &str,
         fields: &HeaderMap,
         peer: IpAddr,
     ) -> Result<axum::response::Response, AdminError> {
@@ -58,7 +58,7 @@ impl Admin {
             id: String,
         }
         let principal = self.access.identify_by_key(fields, peer, self.clock.now())?;
-        let account = principal.account(Some(self.endpoints().id_of(account)))?;
+        let account = principal.account(Some(account))?;
         let wishes = [wish(url, fields)?];
         self.permit(&principal, account, &wishes)?;
         let id = self.submit(&principal, Door::PurgeMethod, account, &wishes, Attempt::First).await?;

@@ -8,7 +8,8 @@
 //! URL of an account has another key than before, the account is purged whole, since nobody could purge by URL what lies
 //! under the earlier key; once more when the last request by the earlier config has ended, for what that one stored.
 //!
-//! Locks: `state`, held for a reading and outermost; `retiring`, a leaf.
+//! Locks: `reading` over all, held for a reading; `state`, held while another config comes into force; `retiring`, over the
+//! cache's.
 
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock, Weak};
@@ -22,7 +23,7 @@ use super::{DemoRunning, servers, start_demo_origin, tls};
 use crate::admin::{Admin, NotReloaded, ReloadDoor};
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::{Account, Changes, Config, ConfigError, Tls};
+use crate::config::{Account, Changes, Config, ConfigError, Stated, Tls};
 use crate::key::{Endpoints, Making, remade};
 use crate::proxy::Proxy;
 use crate::proxy::listener::{Current, Entrance};
@@ -49,6 +50,7 @@ pub(super) struct Running {
     /// Nothing where there is nothing to read again.
     pub(super) load: OnceLock<Load>,
     pub(super) certificates: Certificates,
+    pub(super) reading: Mutex<()>,
     pub(super) state: Mutex<State>,
     pub(super) retiring: Mutex<Vec<Retiring>>,
 }
@@ -57,6 +59,8 @@ pub(super) struct Running {
 pub(super) struct State {
     /// With the accounts that have left, each in its place.
     pub(super) config: Config,
+    /// What the config said that the process was started with.
+    pub(super) start: Stated,
     pub(super) origin: Option<DemoRunning>,
 }
 
@@ -70,10 +74,11 @@ impl Running {
     /// Reads the config again, and goes by it from now on. One reading at a time.
     pub(super) fn reload(&self) -> Result<Reloaded, NotReloaded> {
         self.reopen_access_log(); // Tools that rotate logs send the signal that asks for a reading.
-        let state = &mut *self.state.lock();
+        let _alone = self.reading.lock();
         let reloaded = self.load.get().ok_or(NotReloaded::NoSource).and_then(|load| {
+            // Files may take their time; nobody else waits for it.
             let wanted = load().map_err(NotReloaded::Config)?;
-            self.go_over(state, wanted)
+            self.go_over(&mut self.state.lock(), wanted)
         });
         match &reloaded {
             Ok(reloaded) => {
@@ -97,7 +102,7 @@ impl Running {
 
     fn go_over(&self, state: &mut State, wanted: Config) -> Result<Reloaded, NotReloaded> {
         let before = &state.config;
-        let changes = Changes::between(before, &wanted);
+        let changes = Changes::between(before, &wanted, &state.start);
         let config = in_place(before, wanted);
         let refused = |error: super::StartError| NotReloaded::Refused(error.to_string());
         // All that can fail comes first.
@@ -117,10 +122,12 @@ impl Running {
         let earlier = self.current.load_full();
         let proxy = earlier.by_config(&config, endpoints.clone(), servers(&config, demo), tls);
         self.purger.take_over(&config.accounts, endpoints.clone(), || {
-            self.current.store(proxy);
+            // First: from the moment that the new keys are looked up, what lies under the earlier ones is gone. What the
+            // earlier data plane stores after it was fetched after every purge that was acknowledged.
             if let Some(accounts) = &purged {
                 self.cache.purge(accounts, Mode::Delete, Box::new(|_| {}));
             }
+            self.current.store(proxy);
         });
         self.warmed.store(endpoints.clone());
         self.admin.take_over(&config.admin, &config.accounts, &config.keys, endpoints);

@@ -20,6 +20,11 @@ pub struct Inherited {
 }
 
 impl Inherited {
+    /// Whether there is one.
+    pub(super) fn is_any(&self) -> bool {
+        [&self.proxy, &self.tls, &self.admin].iter().any(|listener| listener.is_some())
+    }
+
     /// As `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` say (sd_listen_fds(3)). Taken once a process.
     pub fn from_environment() -> std::io::Result<Inherited> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();

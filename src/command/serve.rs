@@ -2,6 +2,9 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
 
 use super::say;
 use freshet::app::{App, Inherited};
@@ -9,6 +12,7 @@ use freshet::clock::Clock;
 use freshet::config::{self, Account, Config};
 use freshet::limits::{DESCRIPTORS_OF_PROCESS, DESCRIPTORS_OF_THREAD, DESCRIPTORS_RESERVED};
 use sd_notify::NotifyState;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The picture that a first run tries.
@@ -30,8 +34,13 @@ pub fn run(path: Option<&Path>) -> ExitCode {
         let signals = runtime.block_on(async { Signals::new() })?;
         Ok((runtime, signals))
     });
-    let (runtime, mut signals) = match served {
+    let (runtime, signals) = match served {
         Ok(served) => served,
+        Err(error) => return failed(&error),
+    };
+    let is_started = Arc::new(AtomicBool::new(false));
+    let told = match listen(runtime, signals, is_started.clone()) {
+        Ok(told) => told,
         Err(error) => return failed(&error),
     };
     let inherited = match Inherited::from_environment() {
@@ -53,7 +62,8 @@ pub fn run(path: Option<&Path>) -> ExitCode {
     });
     welcome(&config, &name, &app);
     notify(&[NotifyState::Ready]);
-    while runtime.block_on(signals.next()) == Told::Reload {
+    is_started.store(true, Ordering::SeqCst);
+    while told.recv() == Ok(Told::Reload) {
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             notify(&[NotifyState::Reloading, now]);
         }
@@ -65,11 +75,6 @@ pub fn run(path: Option<&Path>) -> ExitCode {
         "stopping; running answers have {:?}, a second signal ends at once",
         config.proxy.drain_timeout
     );
-    std::thread::spawn(move || {
-        while runtime.block_on(signals.next()) == Told::Reload {}
-        tracing::warn!("stopped at once");
-        std::process::exit(1);
-    });
     tracing::info!("{}", app.metrics().line());
     app.stop();
     ExitCode::SUCCESS
@@ -121,6 +126,32 @@ fn notify(states: &[NotifyState]) {
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     super::complain(format!("freshet: {error}"));
     ExitCode::from(super::FAILED)
+}
+
+/// Listens to signals on a thread of its own, whatever the process waits for: one that asks for the end before it has
+/// started, or for the second time, ends it at once; the others are handed on.
+fn listen(
+    runtime: Runtime,
+    mut signals: Signals,
+    is_started: Arc<AtomicBool>,
+) -> std::io::Result<Receiver<Told>> {
+    let (hand_on, told) = mpsc::channel();
+    let mut is_stopping = false;
+    let listening = move || {
+        loop {
+            let signal = runtime.block_on(signals.next());
+            if signal == Told::Stop && (is_stopping || !is_started.load(Ordering::SeqCst)) {
+                tracing::warn!("stopped at once");
+                std::process::exit(i32::from(is_stopping));
+            }
+            is_stopping |= signal == Told::Stop;
+            if hand_on.send(signal).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listening)?;
+    Ok(told)
 }
 
 /// What a signal asks for.

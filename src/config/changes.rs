@@ -107,8 +107,9 @@ fn write(value: &DeValue<'_>, out: &mut String) {
 }
 
 impl Changes {
-    /// From `before` to `after`, in the order of the keys' names.
-    pub fn between(before: &Config, after: &Config) -> Changes {
+    /// From `before` to `after`, in the order of the keys' names; what is read once is compared with what it was at the
+    /// `start`.
+    pub fn between(before: &Config, after: &Config, start: &Stated) -> Changes {
         let mut keys: Vec<String> = before.stated.differences(&after.stated).cloned().collect();
         for account in &after.accounts {
             if let Some(earlier) = before.accounts.iter().find(|earlier| earlier.id == account.id) {
@@ -138,7 +139,10 @@ impl Changes {
                 key.strip_prefix(once).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             })
         };
-        let (at_start, live) = keys.into_iter().partition(is_read_once);
+        let live = keys.into_iter().filter(|key| !is_read_once(key)).collect();
+        let mut at_start: Vec<String> =
+            start.differences(&after.stated).filter(|key| is_read_once(key)).cloned().collect();
+        at_start.sort_unstable();
         Changes { live, at_start }
     }
 }
@@ -172,7 +176,7 @@ mod tests {
     fn between(before: &str, after: &str) -> (String, String) {
         let before = config(&format!("{before}\n{ACCOUNT}"), "0123456789abcdef");
         let after = config(&format!("{after}\n{ACCOUNT}"), "0123456789abcdef");
-        let changes = Changes::between(&before, &after);
+        let changes = Changes::between(&before, &after, &before.stated);
         (changes.live.join(" "), changes.at_start.join(" "))
     }
 
@@ -198,8 +202,11 @@ mod tests {
 
     #[test]
     fn a_secret_that_changed_where_it_is_kept_is_a_change() {
-        let changes =
-            Changes::between(&config(ACCOUNT, "0123456789abcdef"), &config(ACCOUNT, "fedcba9876543210"));
+        let changes = Changes::between(
+            &config(ACCOUNT, "0123456789abcdef"),
+            &config(ACCOUNT, "fedcba9876543210"),
+            &Stated::default(),
+        );
         assert_eq!(changes.live, ["accounts[a].private_keys"]);
     }
 
@@ -223,9 +230,9 @@ mod tests {
         ] {
             write();
             let before = read(&origin);
-            assert_eq!(Changes::between(&before, &read(&origin)), Changes::default());
+            assert_eq!(Changes::between(&before, &read(&origin), &before.stated), Changes::default());
             write();
-            assert_eq!(Changes::between(&before, &read(&origin)).live, [key]);
+            assert_eq!(Changes::between(&before, &read(&origin), &before.stated).live, [key]);
         }
     }
 }

@@ -108,7 +108,7 @@ pub async fn serve(
                 let place = Place::take(&proxy.lasting.connections, proxy.config.connections_max);
                 let visit = |place| {
                     proxy.metrics.connections_accepted.increment();
-                    Visit::new(peer.ip(), current.clone(), stop.clone(), place)
+                    Visit::new(peer.ip().to_canonical(), current.clone(), stop.clone(), place)
                 };
                 match (&entrance, place.filter(|_| !proxy.pressure().refuses())) {
                     (Entrance::Tls(store), Some(place)) => {

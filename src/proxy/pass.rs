@@ -114,7 +114,6 @@ impl Proxy {
                 return (self.shared(&asked, &head, reader, Forwarded::Method, false), Outcome::Miss);
             }
             Err(failure) => {
-                self.metrics.fetch_failures.increment(failure.as_str());
                 let (request, account) = (request_id.as_str(), &*site.id);
                 tracing::warn!(account, request, failure = failure.as_str(), "a request was not passed");
                 return (reply::failure(failure), Outcome::Error);
@@ -134,6 +133,9 @@ impl Proxy {
         let Errant { ask, body, key, errand, lead } = errant;
         let (method, sent) = (ask.method.clone(), self.cache.now());
         let exchanged = self.send(&errand.site, ask, RequestBody::Client(body)).await;
+        if let Err(failure) = &exchanged {
+            self.metrics.fetch_failures.increment(failure.as_str()); // What fails later, the fill counts.
+        }
         let response = match exchanged {
             Ok(response) => response,
             Err(failure @ (Failure::HeadTimeout | Failure::Incomplete)) => {

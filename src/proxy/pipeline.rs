@@ -274,7 +274,7 @@ impl Proxy {
             _ if purge_method::is_purge(&request)
                 && let Some(door) = self.purge_door() =>
             {
-                match purge_method::read(request, located.account, peer) {
+                match purge_method::read(request, &site.id, peer) {
                     Ok(call) => Course::Purge(call, door.clone()),
                     Err(refusal) => Course::Answered(reply::refusal(&refusal, &route.allow), Outcome::Error),
                 }

@@ -21,8 +21,8 @@ use super::reply::{self, Reply};
 pub struct PurgeCall {
     /// The URL of the request, from its scheme on, with host and target as they were sent.
     pub url: String,
-    /// The account that the URL belongs to.
-    pub account: usize,
+    /// The id of the account that the URL belongs to.
+    pub account: String,
     /// The client's fields.
     pub fields: HeaderMap,
     /// The client.
@@ -41,7 +41,7 @@ pub(super) fn is_purge<B>(request: &Request<B>) -> bool {
 }
 
 /// Reads a PURGE that the gate has let through, for a URL of this account.
-pub(super) fn read<B: Body>(request: Request<B>, account: usize, peer: IpAddr) -> Result<PurgeCall, Refusal> {
+pub(super) fn read<B: Body>(request: Request<B>, account: &str, peer: IpAddr) -> Result<PurgeCall, Refusal> {
     if !request.body().is_end_stream() {
         return Err(Refusal::Body);
     }
@@ -51,7 +51,8 @@ pub(super) fn read<B: Body>(request: Request<B>, account: usize, peer: IpAddr) -
         None => parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
     };
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    Ok(PurgeCall { url: format!("http://{host}{target}"), account, fields: parts.headers, peer })
+    let url = format!("http://{host}{target}");
+    Ok(PurgeCall { url, account: account.to_owned(), fields: parts.headers, peer })
 }
 
 /// What the door says, as an answer of the data plane.

@@ -130,8 +130,8 @@ impl RequestSpan {
             .with_attributes(attributes)
             .start_with_context(&self.tracer, &self.context);
         let context = Context::new().with_remote_span_context(span.span_context().clone());
-        fields.remove("tracestate");
         TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(fields));
+        fields.remove("tracestate"); // What a client writes there would go to an origin that makes what others get.
         FetchSpan(span)
     }
 

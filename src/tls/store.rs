@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -146,8 +147,16 @@ impl Store {
         if stamps == watched.read || !is_settled {
             return Ok(false);
         }
-        watched.read = stamps;
-        let identities = Identities::read(&watched.pairs)?;
+        let read = Identities::read(&watched.pairs);
+        // What could not be read just now is read again.
+        let may_come = |error: &IdentityError| {
+            matches!(error, IdentityError::Unreadable(_, error)
+                if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied))
+        };
+        if !read.as_ref().is_err_and(may_come) {
+            watched.read = stamps;
+        }
+        let identities = read?;
         self.shown.0.store(Arc::new(identities));
         Ok(true)
     }

@@ -63,7 +63,9 @@ fn container_config_is_good_with_the_keys_that_compose_gives() {
 fn compose_starts_what_the_config_names_and_gives_freshet_no_rights() {
     let script = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
     let path = root().join("deploy/docker/compose.yml");
-    let Some(output) = run("python3", "python3", &["-c", script, path.to_str().unwrap()]) else { return };
+    let Some(output) = run("/usr/bin/python3", "python3", &["-c", script, path.to_str().unwrap()]) else {
+        return;
+    };
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if said.contains("No module named 'yaml'") {
         return missing("python3's yaml", "python3-yaml");

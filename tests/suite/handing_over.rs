@@ -35,7 +35,9 @@ fn asks(proxy: SocketAddr) -> Option<()> {
 #[test]
 fn a_handed_listener_outlives_the_process_and_who_came_meanwhile_is_served_by_the_next() {
     let (origin, folder) = (origin(), tempfile::tempdir().unwrap());
-    let config = write(folder.path(), "config.toml", "listen = \"127.0.0.1:9\"", &origin);
+    // Of no use here, and no harm: what is done to a listener would outlive the process.
+    let settings = "listen = \"127.0.0.1:9\"\nhand_over = true";
+    let config = write(folder.path(), "config.toml", settings, &origin);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let first = Binary::start_on(&listener, &config);
@@ -88,6 +90,27 @@ fn a_process_that_takes_over_begins_when_the_earlier_one_has_ended_and_nobody_is
         done.store(true, Ordering::SeqCst);
         second
     });
+}
+
+#[test]
+fn who_waits_for_the_ledger_ends_when_it_is_told_to() {
+    let (origin, folder) = (origin(), tempfile::tempdir().unwrap());
+    let settings = "listen = \"127.0.0.1:0\"\nhand_over = true";
+    let _first = Binary::start(&write(folder.path(), "first.toml", settings, &origin));
+    let (config, log) =
+        (write(folder.path(), "second.toml", settings, &origin), folder.path().join("waiting.log"));
+    let mut waiting = std::process::Command::new(env!("CARGO_BIN_EXE_freshet"))
+        .args(["serve", "--config"])
+        .arg(&config)
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    wait_until("it waits for the ledger", || {
+        std::fs::read_to_string(&log).unwrap().contains("another process has the ledger")
+    });
+    let told = std::process::Command::new("kill").args(["-TERM", &waiting.id().to_string()]).status();
+    assert!(told.unwrap().success());
+    assert_eq!(waiting.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -70,10 +70,16 @@ fn what_is_stored_connected_and_charged_stays_and_what_changed_is_named() {
     );
     assert_eq!((reloaded.at_start, reloaded.emptied), (vec!["cache.max_bytes".to_owned()], Vec::new()));
     assert!(client.request("GET", HOST, "/a.png", &[]).is_hit(), "on the connection of before");
+    let again = server.reload(&text).unwrap();
+    assert_eq!(
+        (again.changed, again.at_start),
+        (Vec::new(), vec!["cache.max_bytes".to_owned()]),
+        "it waits still"
+    );
     let allowance: Value =
         serde_json::from_slice(&server.freshet.admin("GET", "/v1/allowance", KEY, "").body).unwrap();
     assert_eq!((&allowance["limit"], &allowance["used"]), (&7.into(), &1.into()));
-    assert_eq!(server.freshet.app().metrics().reloads.get(), 1);
+    assert_eq!(server.freshet.app().metrics().reloads.get(), 2);
 }
 
 #[test]
@@ -161,6 +167,40 @@ fn what_was_purged_under_a_config_is_not_served_under_the_one_before_it() {
     assert_eq!(server.freshet.get("/a.png?v=1").text(), "2");
     server.reload(&plain).unwrap();
     assert_eq!(server.freshet.get("/a.png?v=1").text(), "2", "the first is stored under this key again");
+}
+
+/// Each round: an old version lies under the key that the other config has for the URL, the URL is purged, and the other
+/// config comes while it is asked for.
+#[test]
+fn what_was_purged_is_not_served_while_another_config_comes_into_force() {
+    const ROUNDS: usize = 40;
+    let version = Arc::new(AtomicUsize::new(1));
+    let shown = version.clone();
+    let origin = Origin::new(move |_| {
+        let fields = [("content-type", "image/png"), ("cache-control", "max-age=600")];
+        vec![Step::Send(answer("200 OK", &fields, shown.load(Ordering::SeqCst).to_string()))]
+    });
+    let plain = before(&origin);
+    let cut = format!("{plain}[[routes]]\nignore_query = [\"v\"]\n");
+    let server = Rewritable::start(&plain);
+    for round in 0..ROUNDS {
+        server.freshet.get("/a.png");
+        let least = version.fetch_add(1, Ordering::SeqCst) + 1;
+        assert_eq!(server.freshet.purge("http://img.test/a.png?v=1").status, 201);
+        let reloaded = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut client = server.freshet.client();
+                while !reloaded.load(Ordering::SeqCst) {
+                    let got = client.request("GET", HOST, "/a.png?v=1", &[]).text();
+                    assert!(got.parse::<usize>().unwrap() >= least, "round {round}: {got} of {least}");
+                }
+            });
+            server.reload(&cut).unwrap();
+            reloaded.store(true, Ordering::SeqCst);
+        });
+        server.reload(&plain).unwrap();
+    }
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn another_config_brings_other_certificates_or_changes_nothing() {
 
     // Whether TLS is spoken at all is known from the start.
     let reloaded = reload(String::new()).unwrap();
-    assert_eq!(reloaded.at_start, ["tls.certificates", "tls.listen", "tls.redirect"]);
+    assert_eq!(reloaded.at_start, ["tls.certificates", "tls.listen"]);
     assert!(shown(&freshet, "img.test") == new.der);
     assert!(get(&mut open, "/a.png", "body").contains("Freshet; hit"), "the first connection lives");
 }

@@ -65,12 +65,13 @@ fn trace(sample: &str, parents: &[&str]) -> (Vec<Span>, Vec<Option<String>>) {
     );
     let mut freshet = Freshet::start(&text);
     for (number, parent) in parents.iter().enumerate() {
-        let fields = [("traceparent", *parent)];
+        let fields = [("traceparent", *parent), ("tracestate", "evil=payload")];
         let fields = if parent.is_empty() { &[][..] } else { &fields };
         let got = freshet.get_with(&format!("/{number}.png?ik-s=secret"), fields);
         assert_eq!((got.status, &*got.text()), (200, "picture"));
     }
     freshet.app.take().unwrap().stop(); // Delivers what waits.
+    assert!(origin.seen().iter().all(|seen| seen.field("tracestate").is_none()), "it stays here");
     let seen = origin.seen().iter().map(|seen| seen.field("traceparent").map(str::to_owned)).collect();
     let spans = std::mem::take(&mut *collector.spans.lock().unwrap());
     (spans, seen)

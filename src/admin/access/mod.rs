@@ -99,8 +99,10 @@ impl Access {
         endpoints: &Endpoints,
     ) {
         self.accounts.store(Arc::new(accounts.to_vec()));
-        self.ring.take_over(accounts, named, purger, endpoints);
+        let before = self.ring.take_over(accounts, named, purger, endpoints);
         self.sessions.know_again(|principal| self.ring.again(principal));
+        // Only now: a session is never looked up whose bearer is revoked and not yet known again.
+        before.iter().for_each(|principal| principal.revoke());
     }
 
     /// Has from now on the made keys that the ledger has, and no other.

@@ -67,19 +67,19 @@ impl Ring {
         Ring(RwLock::new(Keys::of_config(accounts, named, endpoints)))
     }
 
-    /// Has from now on the keys of another config, and the made ones as they are by it. Whoever was known by a key before
-    /// is known no longer: [`Ring::again`] has who that is now.
+    /// Has from now on the keys of another config, and the made ones as they are by it. Returns whoever was known by a key
+    /// before, for the caller to revoke once [`Ring::again`] has said who that is now.
     pub(super) fn take_over(
         &self,
         accounts: &[Account],
         named: &[NamedKey],
         purger: &Purger,
         endpoints: &Endpoints,
-    ) {
+    ) -> Vec<Arc<Principal>> {
         let mut keys = self.0.write();
         let before = std::mem::replace(&mut *keys, Keys::of_config(accounts, named, endpoints));
-        before.entries.iter().for_each(Entry::revoke);
         keys.renew(purger, endpoints);
+        before.entries.into_iter().filter_map(|entry| entry.principal).collect()
     }
 
     /// The bearer of the same key, as it is known now.

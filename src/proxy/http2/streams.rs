@@ -153,8 +153,10 @@ impl Streams {
                     self.newest = frame.stream;
                     self.open.insert(frame.stream, Stream { window: self.initial_window, pace: None });
                 }
+                // A client that was told goodbye asks for nothing more (RFC 9113 §6.8), but for what was on its way.
+                let is_late = self.goodbye.is_some_and(|said| said + HTTP2_GOODBYE <= now);
                 // Those over the bound are refused, which closes them; more than that wait for a socket.
-                self.open.len() <= 4 * HTTP2_STREAMS_MAX as usize
+                !is_late && self.open.len() <= 4 * HTTP2_STREAMS_MAX as usize
             }
             RST_STREAM => {
                 self.close(frame.stream, now);
@@ -183,11 +185,12 @@ impl Streams {
             }
             _ => return,
         };
+        let bytes = if frame.kind == DATA { frame.length } else { 0 };
+        // Of a stream that the client has reset too: what lay in a buffer then goes all the same.
+        self.window -= i64::from(bytes);
         if let (DATA | HEADERS, Some(stream)) = (frame.kind, self.open.get_mut(&frame.stream)) {
-            let bytes = if frame.kind == DATA { frame.length } else { 0 };
             stream.pace.get_or_insert_with(|| Pace::new(now)).took(bytes as usize, now);
             stream.grow(-i64::from(bytes), now);
-            self.window -= i64::from(bytes);
             self.pace.took(bytes as usize, now);
         }
         match frame.kind {
@@ -455,6 +458,28 @@ mod tests {
         assert_eq!(streams.verdict(start + 30 * SECOND), Verdict::End(Why::SlowReader));
         widens(&mut streams, 0, 1, start + 30 * SECOND);
         assert!(matches!(streams.verdict(start + 30 * SECOND), Verdict::GoOn(_)));
+
+        // What a reset stream had in a buffer takes of the window too.
+        let mut streams = connected(start);
+        assert!(streams.came(Event::Setting(INITIAL_WINDOW_SIZE, 1 << 20), start));
+        for stream in [1, 3] {
+            asks(&mut streams, stream, start);
+            went(&mut streams, HEADERS, 0, stream, 9, start);
+        }
+        came(&mut streams, RST_STREAM, 0, 1, 4, start);
+        went(&mut streams, DATA, END_STREAM, 1, 1000, start);
+        went(&mut streams, DATA, 0, 3, 64_535, start);
+        assert_eq!(streams.verdict(start + 30 * SECOND), Verdict::End(Why::SlowReader));
+    }
+
+    #[test]
+    fn who_asks_on_after_a_goodbye_is_ended() {
+        let start = Instant::now();
+        let mut streams = connected(start);
+        asks(&mut streams, 1, start);
+        streams.says_goodbye(start);
+        assert!(came(&mut streams, HEADERS, END_HEADERS | END_STREAM, 3, 9, start), "it was on its way");
+        assert!(!came(&mut streams, HEADERS, END_HEADERS | END_STREAM, 5, 9, start + HTTP2_GOODBYE));
     }
 
     #[test]

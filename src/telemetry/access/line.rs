@@ -122,7 +122,7 @@ impl<'a> Line<'a> {
             user_agent: field(self.user_agent),
             referer: field(self.referer).map(without_signatures),
         };
-        let mut line = serde_json::to_string(&object).expect("it is made of texts and numbers");
+        let mut line = ascii(&serde_json::to_string(&object).expect("it is made of texts and numbers"));
         line.push('\n');
         line
     }
@@ -145,6 +145,21 @@ impl<'a> Line<'a> {
         line.push('\n');
         line
     }
+}
+
+/// JSON in visible ASCII: what some terminal or reader takes for a line's end, a command, or another direction of writing
+/// stands escaped.
+fn ascii(json: &str) -> String {
+    let mut line = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        match c {
+            ' '..='~' => line.push(c),
+            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                let _ = write!(line, "\\u{unit:04x}");
+            }),
+        }
+    }
+    line
 }
 
 fn micros(time: Duration) -> u64 {
@@ -197,7 +212,16 @@ pub fn masked(url: &str) -> Cow<'_, str> {
             SIGNATURES.iter().any(|signature| decoded(name).eq_ignore_ascii_case(signature))
         })
     };
-    if !url.split(is_end).any(signs) {
+    // A signed URL that is itself escaped, as in `?url=https%3A…%26ik-s%3D…`.
+    let hides = |piece: &str| {
+        let plain = decoded(piece).to_ascii_lowercase();
+        SIGNATURES.iter().any(|signature| {
+            plain.match_indices(signature).any(|(at, found)| {
+                plain[at + found.len()..].starts_with('=') && plain[..at].ends_with(is_end)
+            })
+        })
+    };
+    if !url.split(is_end).any(|piece| signs(piece) || hides(piece)) {
         return Cow::Borrowed(url);
     }
     let mut shown = String::with_capacity(url.len());
@@ -207,6 +231,11 @@ pub fn masked(url: &str) -> Cow<'_, str> {
             _ => (piece, ""),
         };
         match body.split_once('=') {
+            Some((name, _)) if hides(body) && !signs(body) => {
+                // A whole URL stands in the value, escaped: nobody who reads the log needs it.
+                shown.push_str(name);
+                shown.push_str("=***");
+            }
             Some((name, _)) if signs(body) => {
                 shown.push_str(name);
                 shown.push_str("=***");
@@ -285,6 +314,7 @@ mod tests {
 
     fn parsed(line: &Line<'_>) -> Value {
         let text = line.text(AccessForm::Json);
+        assert!(text.trim_end().bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text}");
         assert_eq!(text.matches('\n').count(), 1, "{text}");
         serde_json::from_str(text.strip_suffix('\n').unwrap()).unwrap()
     }
@@ -329,6 +359,9 @@ mod tests {
             ("/a.png?ik-t=1&ik-s=abc=d&tr=w-3", "/a.png?ik-t=1&ik-s=***&tr=w-3"),
             ("/a.png?ik%2ds=abc&IK-S=def", "/a.png?ik%2ds=***&IK-S=***"),
             ("/a.png?%69k%252Ds=abc", "/a.png?%69k%252Ds=***"),
+            ("/b?u=https%3A%2F%2Fi%2Fa.jpg%3Fik-t%3D1%26ik-s%3Dabc&w=3", "/b?u=***&w=3"),
+            ("/b?u=https%253A%252F%252Fi%252Fa.jpg%253FIK-S%253Dabc", "/b?u=***"),
+            ("/b?u=https%3A%2F%2Fi%2Fa.jpg%3Fik-sx%3D1", "/b?u=https%3A%2F%2Fi%2Fa.jpg%3Fik-sx%3D1"),
             (
                 "https://x.test/b?u=https://y.test/c?ik-s=abc#f",
                 "https://x.test/b?u=https://y.test/c?ik-s=***#f",
