@@ -64,7 +64,7 @@ impl Counts {
         Counts(self.0.iter().zip(&earlier.0).map(|(now, before)| now.saturating_sub(*before)).collect())
     }
 
-    /// So many within each of [`BOUNDS`], in seconds, and above all of them (infinity), each time once; and the sum of the
+    /// So many within each of `BOUNDS`, in seconds, and above all of them (infinity), each time once; and the sum of the
     /// times, taken as the middle of their buckets: a sixteenth off at most.
     pub fn in_seconds(&self) -> (Vec<(f64, u64)>, f64) {
         let (mut buckets, mut from) = (Vec::new(), 0);
