@@ -173,7 +173,9 @@ fn what_was_purged_under_a_config_is_not_served_under_the_one_before_it() {
 /// config comes while it is asked for.
 #[test]
 fn what_was_purged_is_not_served_while_another_config_comes_into_force() {
-    const ROUNDS: usize = 40;
+    const ROUNDS: usize = 150;
+    // More than there are cores: the reading is interrupted between any two steps, in some round.
+    const CLIENTS: usize = 8;
     let version = Arc::new(AtomicUsize::new(1));
     let shown = version.clone();
     let origin = Origin::new(move |_| {
@@ -187,15 +189,19 @@ fn what_was_purged_is_not_served_while_another_config_comes_into_force() {
         server.freshet.get("/a.png");
         let least = version.fetch_add(1, Ordering::SeqCst) + 1;
         assert_eq!(server.freshet.purge("http://img.test/a.png?v=1").status, 201);
-        let reloaded = AtomicBool::new(false);
+        let (reloaded, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut client = server.freshet.client();
-                while !reloaded.load(Ordering::SeqCst) {
-                    let got = client.request("GET", HOST, "/a.png?v=1", &[]).text();
-                    assert!(got.parse::<usize>().unwrap() >= least, "round {round}: {got} of {least}");
-                }
-            });
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    let mut client = server.freshet.client();
+                    while !reloaded.load(Ordering::SeqCst) {
+                        let got = client.request("GET", HOST, "/a.png?v=1", &[]).text();
+                        assert!(got.parse::<usize>().unwrap() >= least, "round {round}: {got} of {least}");
+                        asked.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+            wait_until("all ask", || asked.load(Ordering::SeqCst) > 2 * CLIENTS);
             server.reload(&cut).unwrap();
             reloaded.store(true, Ordering::SeqCst);
         });
