@@ -144,6 +144,13 @@ pub const RANGES_MAX: usize = 16;
 pub const SHAPES_MAX: usize = 1024;
 /// Bytes of a thread's block for the values of its answers' fields; it grows with a response that has more.
 pub const ANSWER_BLOCK_BYTES: usize = 4 * 1024;
+/// Bytes of a thread's room for the heads of connections that hyper has not got; as much as hyper's own is at first.
+pub const EXPRESS_ROOM_BYTES: usize = 8 * 1024;
+/// Largest body that an answer on the express lane has copied behind its head, so that the socket gets one slice: below it
+/// the copy costs less than a second slice does in the kernel.
+pub const EXPRESS_COPY_BYTES_MAX: usize = 4 * 1024;
+/// Slices that an answer on the express lane gives to the socket at once: a head, and more than its buffer takes of a body.
+pub const EXPRESS_SLICES_MAX: usize = 4;
 /// Values that shapes may hold for all responses that have them; kept as long as the process lives.
 pub const SHARED_VALUES_MAX: usize = 1024;
 /// Longest of them, in bytes.
@@ -331,6 +338,7 @@ const _: () = assert!(HTTP2_STREAM_WINDOW_BYTES <= HTTP2_CONNECTION_WINDOW_BYTES
 const _: () = assert!(REQUEST_HEAD_BYTES_MAX <= RESPONSE_HEAD_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX < u32::MAX as u64);
 const _: () = assert!(CHUNK_BYTES <= STREAM_WINDOW_BYTES);
+const _: () = assert!((EXPRESS_SLICES_MAX - 2) * CHUNK_BYTES > SEND_BUFFER_BYTES);
 const _: () = assert!(12 * (ACCESS_TARGET_BYTES_MAX + 3 * ACCESS_FIELD_BYTES_MAX) < ACCESS_QUEUE_BYTES);
 const _: () = assert!(SELECTION_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
 const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);

@@ -6,7 +6,8 @@
 //! stand in the shape itself, and not in the block.
 //!
 //! An answer's values are slices of one copy in a block of its thread, which is free again when hyper has encoded
-//! them: a hit allocates for the map alone, and counts no handles that two threads share.
+//! them: a hit allocates for the map alone, and counts no handles that two threads share. A plain hit needs no map:
+//! its lines are written as they go out, from the shape's own text and what stands between.
 //!
 //! Lock: one mutex over the known shapes, a leaf, taken at fills alone. Bounded by `SHAPES_MAX`, half of it for
 //! shapes with values; a shape beyond it is not shared, and is weighed with its variant. Shared values are never
@@ -67,6 +68,11 @@ struct Shape {
     answer: HeaderMap,
     /// Where its values are from, one for one.
     sources: Box<[Source]>,
+    /// An answer's lines as HTTP/1.1 writes them (RFC 9112 §5), the shape's own values with them; other values are left
+    /// out.
+    lines: Box<[u8]>,
+    /// Places in `lines` where values were left out, and where those are from.
+    gaps: Box<[(usize, Source)]>,
     is_shared: bool,
 }
 
@@ -112,10 +118,26 @@ impl Shape {
                 Source::Block(lines[..at].iter().filter(|(_, shared)| shared.is_none()).count())
             }
         };
-        let sources = answer.values_mut().map(source).collect();
+        let sources: Box<[Source]> = answer.values_mut().map(source).collect();
         let shared = lines.iter().map(|(_, shared)| shared.is_some()).collect();
-        Shape { names, shared, answer: answer.clone(), sources, is_shared } // A clone has no more room than it needs.
+        let (lines, gaps) = written(&answer, &sources);
+        Shape { names, shared, answer: answer.clone(), sources, lines, gaps, is_shared } // A clone has no more room than it needs.
     }
+}
+
+/// The lines of an answer, and the gaps in them.
+fn written(answer: &HeaderMap, sources: &[Source]) -> (Box<[u8]>, Box<[(usize, Source)]>) {
+    let (mut lines, mut gaps) = (Vec::new(), Vec::new());
+    for ((name, value), source) in answer.iter().zip(sources) {
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        match source {
+            Source::Shape => lines.extend_from_slice(value.as_bytes()),
+            source => gaps.push((lines.len(), *source)),
+        }
+        lines.extend_from_slice(b"\r\n");
+    }
+    (lines.into(), gaps.into())
 }
 
 thread_local! {
@@ -298,12 +320,34 @@ impl Fields {
         answer
     }
 
+    /// Writes the same fields as lines. Allocates where `out` has no room.
+    pub fn write_answer(&self, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+        let lines = &self.shape.lines;
+        let (mut stored, mut written) = (self.places().enumerate(), 0);
+        for (place, source) in &self.shape.gaps {
+            out.extend_from_slice(&lines[written..*place]);
+            written = *place;
+            match *source {
+                Source::Shape => {}
+                Source::Block(number) => {
+                    let mut places = stored.by_ref().skip_while(|(at, _)| *at < number);
+                    let place = places.next().expect("a block has what its shape has not").1;
+                    out.extend_from_slice(&self.block[place]);
+                }
+                Source::Age => out.extend_from_slice(itoa::Buffer::new().format(stamp.age).as_bytes()),
+                Source::CacheStatus => stamp.cache_status.append(out),
+                Source::RequestId => out.extend_from_slice(stamp.request_id),
+            }
+        }
+        out.extend_from_slice(&lines[written..]);
+    }
+
     /// Bytes on the heap, beside what is shared with others.
     pub fn heap_bytes(&self) -> usize {
         let own_shape = if self.shape.is_shared {
             0
         } else {
-            self.shape.answer.keys().map(|name| name.as_str().len() + 2 * NAME_OVERHEAD_BYTES).sum()
+            self.shape.answer.keys().map(|name| 2 * name.as_str().len() + 2 * NAME_OVERHEAD_BYTES).sum()
         };
         self.block.len() + own_shape
     }
@@ -335,14 +379,21 @@ mod tests {
         Fields::map(fields, |fields| fields)
     }
 
+    fn fields_of(pairs: &[(String, String)]) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        for (name, value) in pairs {
+            fields.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        fields
+    }
+
     proptest! {
         #[test]
         fn fields_come_back_as_they_were(pairs in prop::collection::vec(("[a-d]|etag|vary|server|age|cache-status|x-request-id", "[ -~]{0,9}|[ -~]{120,140}"), 0..12)) {
-            let mut fields = HeaderMap::new();
-            for (name, value) in &pairs {
-                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-                fields.append(name, HeaderValue::from_str(value).unwrap());
-            }
+            let fields = fields_of(&pairs);
             let shapes = Shapes::default();
             let first = packed(&fields, &shapes);
             prop_assert_eq!(&unpacked(&first), &fields);
@@ -358,17 +409,17 @@ mod tests {
     proptest! {
         #[test]
         fn answer_has_the_stored_fields_and_its_stamp(pairs in prop::collection::vec(("[a-c]|etag|vary|server|age|cache-status|x-request-id", "[ -~]{0,9}"), 0..9)) {
-            let mut fields = HeaderMap::new();
-            for (name, value) in &pairs {
-                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-                fields.append(name, HeaderValue::from_str(value).unwrap());
-            }
+            let mut fields = fields_of(&pairs);
             let answer = packed(&fields, &Shapes::default()).answer(&stamp("a-1"));
             fields.insert(header::AGE, HeaderValue::from_static("1234"));
             fields.append(header::CACHE_STATUS, HeaderValue::from_static("Freshet; hit; ttl=-9"));
             fields.insert(X_REQUEST_ID, HeaderValue::from_static("a-1"));
             prop_assert_eq!(&answer, &fields);
             prop_assert!(answer.keys().eq(fields.keys()), "in this order");
+            let mut lines = Vec::new();
+            packed(&fields_of(&pairs), &Shapes::default()).write_answer(&stamp("a-1"), &mut lines);
+            let expected = answer.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+            prop_assert_eq!(String::from_utf8(lines).unwrap(), expected.collect::<String>());
         }
     }
 

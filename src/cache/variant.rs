@@ -279,6 +279,11 @@ impl Variant {
         self.fields.answer(stamp)
     }
 
+    /// The same as lines of HTTP/1.1.
+    pub fn write_answer(&self, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+        self.fields.write_answer(stamp, out);
+    }
+
     /// What a client's copy, and the origin's, is compared with. Read from the fields each time.
     pub fn validators(self: &Arc<Variant>, now: SystemTime) -> Validators {
         Validators::read(&self.fields(), now)

@@ -55,8 +55,13 @@ impl Phase {
 
     /// A request's head is complete: now.
     pub fn busy(&self) -> Instant {
-        self.0.phase.store(BUSY, Ordering::Relaxed);
+        self.begin_answer();
         Instant::now()
+    }
+
+    /// The same, for who knows the time.
+    pub fn begin_answer(&self) {
+        self.0.phase.store(BUSY, Ordering::Relaxed);
     }
 
     /// The head of the answer is handed over, to a request whose head was complete at `begun`.
@@ -87,6 +92,18 @@ impl Phase {
     fn begin_head(&self) {
         self.0.since.store(UNTIMED, Ordering::Relaxed);
         self.0.phase.store(HEAD, Ordering::Relaxed);
+    }
+
+    /// A head is there that the socket was not asked for: it came with the one before it.
+    pub fn head_is_here(&self) {
+        if self.is_waiting() {
+            self.begin_head();
+        }
+    }
+
+    /// Whether all that was asked for is answered.
+    pub fn is_waiting(&self) -> bool {
+        self.is(WAITING)
     }
 
     /// Whether a head is due, or is coming.
@@ -144,7 +161,7 @@ impl<S> Guarded<S> {
 
     /// After the socket gave bytes: they may begin a head.
     fn has_read(&mut self) {
-        if self.phase.is(WAITING) {
+        if self.phase.is_waiting() {
             self.phase.begin_head();
             self.blocked = None;
         }
@@ -164,7 +181,7 @@ impl<S> Guarded<S> {
     fn idle_deadline(&self) -> Instant {
         // The last answer is handed over when hyper has it, which may be long before the socket has it.
         let written = !self.blocked.as_ref().is_some_and(Pace::waits);
-        if self.phase.is(WAITING) && written {
+        if self.phase.is_waiting() && written {
             let since = self.phase.since();
             return self.blocked.as_ref().map_or(since, |blocked| since.max(blocked.progress()))
                 + self.times.idle;

@@ -192,7 +192,8 @@ async fn refuse(mut socket: TcpStream) {
 pub struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(open: &Arc<AtomicUsize>, most: usize) -> Option<Place> {
+    /// One more of `most`, if there is one.
+    pub(super) fn take(open: &Arc<AtomicUsize>, most: usize) -> Option<Place> {
         let before = open.fetch_add(1, Ordering::Relaxed);
         let place = Place(open.clone());
         (before < most).then_some(place)

@@ -14,6 +14,7 @@ mod arrival;
 mod body;
 mod connection;
 mod dial;
+mod express;
 mod failover;
 mod fill;
 pub mod gate;
@@ -268,6 +269,11 @@ impl Proxy {
     /// From now on requests have spans, made by `traces`. The first one stays.
     pub fn open_traces(&self, traces: Arc<Traces>) {
         self.lasting.traces.get_or_init(|| traces);
+    }
+
+    /// Whether requests have lines, or spans, if they are chosen.
+    fn keeps_lines(&self) -> bool {
+        self.lasting.access.get().is_some() || self.lasting.traces.get().is_some()
     }
 
     /// What is to be kept of a request whose head was complete at `begun`, if it is to have a line. Costs a branch where

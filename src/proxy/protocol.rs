@@ -15,12 +15,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::connection::{Guarded, Phase, Times};
+use super::express::Express;
 use super::interim::{Interim, Interjecting};
 use super::listener::{Current, Place, stopped};
 use super::pipeline::Answering;
@@ -46,14 +47,14 @@ pub struct Given {
 pub struct Visit {
     pub(super) peer: IpAddr,
     /// Each request is answered by the config of its moment; the connection's own bounds are those of its beginning.
-    current: Current,
+    pub(super) current: Current,
     pub(super) times: Times,
     http2: bool,
     http2_cleartext: bool,
     pub(super) phase: Phase,
     pub(super) stop: watch::Receiver<bool>,
     /// Whether it is sent to TLS where the config says so.
-    is_redirected: bool,
+    pub(super) is_redirected: bool,
     _place: Place,
 }
 
@@ -151,7 +152,18 @@ async fn by_preface(guarded: Guarded<TcpStream>, mut visit: Visit) -> Ended {
     }
 }
 
-async fn http1(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit) -> Ended {
+/// Serves HTTP/1.1 on a stream.
+pub(super) async fn http1(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit) -> Ended {
+    let (mut express, mut stop) = (Express::new(stream, &visit), visit.stop.clone());
+    tokio::select! {
+        biased;
+        is_hypers = express.serve() => {
+            if !is_hypers? {
+                return Ok(express.shutdown().await?);
+            }
+        }
+        () = stopped(&mut stop) => {}
+    }
     let interim = Interim::default();
     let service = service_fn(|request| {
         let begun = visit.phase.busy();
@@ -173,9 +185,8 @@ async fn http1(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit) -> End
         .header_read_timeout(None) // `Guarded` has it.
         .max_header_size(REQUEST_HEAD_BYTES_MAX)
         .auto_date_header(true)
-        .serve_connection(TokioIo::new(Interjecting::new(stream, interim.clone())), service);
+        .serve_connection(TokioIo::new(Interjecting::new(express, interim.clone())), service);
     let mut serving = std::pin::pin!(serving);
-    let mut stop = visit.stop.clone();
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
         () = stopped(&mut stop) => {}

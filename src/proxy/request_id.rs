@@ -27,7 +27,15 @@ impl RequestIds {
     pub fn name(&self, client: &HeaderMap) -> RequestName {
         let mut lines = client.get_all(X_REQUEST_ID).iter();
         match (lines.next(), lines.next()) {
-            (Some(own), None) if is_sane(own.as_bytes()) => RequestName::new(own.as_bytes()),
+            (Some(own), None) => self.name_by(Some(own.as_bytes())),
+            _ => self.name_by(None),
+        }
+    }
+
+    /// The name of a request that has the one field, or none that counts.
+    pub fn name_by(&self, own: Option<&[u8]>) -> RequestName {
+        match own {
+            Some(own) if is_sane(own) => RequestName::new(own),
             _ => RequestName::made(&self.process, self.next.fetch_add(1, Ordering::Relaxed)),
         }
     }

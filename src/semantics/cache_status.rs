@@ -83,6 +83,17 @@ impl CacheStatus {
 }
 
 impl CacheStatus {
+    /// Appends the value. A plain hit's costs no formatter.
+    pub fn append(&self, out: &mut Vec<u8>) {
+        match (self.outcome, self.ttl, self.detail) {
+            (Outcome::Hit, Some(ttl), None) => {
+                out.extend_from_slice(b"Freshet; hit; ttl=");
+                out.extend_from_slice(itoa::Buffer::new().format(told(ttl)).as_bytes());
+            }
+            _ => out.extend_from_slice(self.to_string().as_bytes()),
+        }
+    }
+
     /// Writes the value. A hit's costs no formatter.
     pub fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
         out.write_str("Freshet")?;
@@ -99,9 +110,8 @@ impl CacheStatus {
             Outcome::Own => {}
         }
         if let Some(ttl) = self.ttl {
-            // Nothing is told apart beyond 2^31 seconds, far inside what a Structured Field can hold.
             out.write_str("; ttl=")?;
-            out.write_str(itoa::Buffer::new().format(ttl.clamp(-(1 << 31), 1 << 31)))?;
+            out.write_str(itoa::Buffer::new().format(told(ttl)))?;
         }
         if let Some(detail) = self.detail {
             assert!(super::list::is_token(detail.as_bytes()), "a detail is a token");
@@ -109,6 +119,11 @@ impl CacheStatus {
         }
         Ok(())
     }
+}
+
+/// Nothing is told apart beyond 2^31 seconds, far inside what a Structured Field can hold.
+fn told(ttl: i64) -> i64 {
+    ttl.clamp(-(1 << 31), 1 << 31)
 }
 
 impl fmt::Display for CacheStatus {
@@ -171,6 +186,9 @@ mod tests {
         ] {
             let value = CacheStatus { outcome, ttl, detail }.value();
             assert_eq!(value, expected);
+            let mut appended = Vec::new();
+            CacheStatus { outcome, ttl, detail }.append(&mut appended);
+            assert_eq!(value, String::from_utf8(appended).unwrap());
             assert_eq!(Parser::new(value.as_bytes()).parse::<List>().unwrap().len(), 1);
             assert_eq!(expected.contains("; hit"), outcome == Outcome::Hit);
         }
