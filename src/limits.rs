@@ -57,7 +57,7 @@ pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 1024;
 /// Bytes of an answer that the kernel may hold for one client.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// File descriptors that the process has for itself, without its serving threads: its other threads' runtimes, files.
-pub const DESCRIPTORS_OF_PROCESS: u64 = 40;
+pub const DESCRIPTORS_OF_PROCESS: u64 = 41;
 /// File descriptors of one serving thread: its listener and its runtime.
 pub const DESCRIPTORS_OF_THREAD: u64 = 5;
 /// File descriptors kept from clients, for origins and the admin listener; at most half of what the process leaves.
@@ -116,6 +116,11 @@ pub const CACHE_BYTES_MIN: u64 = 1024 * 1024;
 pub const STREAM_WINDOW_BYTES: usize = 1024 * 1024;
 /// Bytes of one stored piece of a body: a fill copies a body in pieces of this size, never whole.
 pub const CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes from which a stored body is in the memory file; a shorter one is in the heap.
+pub const PAGED_BODY_BYTES_MIN: u64 = 64 * 1024;
+/// Bytes that are read of such a body at once, where its pages can't be sent as they are: what is read waits in the heap
+/// for its client.
+pub const PAGED_READ_BYTES: u64 = 64 * 1024;
 /// Variants of one resource; the oldest leaves first.
 pub const VARIANTS_MAX: usize = 16;
 /// Longest X-Request-Id of a client's that is kept.
@@ -151,6 +156,8 @@ pub const EXPRESS_ROOM_BYTES: usize = 8 * 1024;
 pub const EXPRESS_COPY_BYTES_MAX: usize = 4 * 1024;
 /// Slices that an answer on the express lane gives to the socket at once: a head, and more than its buffer takes of a body.
 pub const EXPRESS_SLICES_MAX: usize = 4;
+/// Bytes of a body's pages that the socket is offered at once: others have their turn after as many.
+pub const EXPRESS_PAGES_BYTES_MAX: u64 = 1024 * 1024;
 /// Values that shapes may hold for all responses that have them; kept as long as the process lives.
 pub const SHARED_VALUES_MAX: usize = 1024;
 /// Longest of them, in bytes.
@@ -339,6 +346,8 @@ const _: () = assert!(REQUEST_HEAD_BYTES_MAX <= RESPONSE_HEAD_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX < u32::MAX as u64);
 const _: () = assert!(CHUNK_BYTES <= STREAM_WINDOW_BYTES);
 const _: () = assert!((EXPRESS_SLICES_MAX - 2) * CHUNK_BYTES > SEND_BUFFER_BYTES);
+// A shorter one wastes more of its last page than it saves.
+const _: () = assert!(PAGED_BODY_BYTES_MIN >= 16 * 1024 && PAGED_BODY_BYTES_MIN < OBJECT_BYTES_MAX);
 const _: () = assert!(12 * (ACCESS_TARGET_BYTES_MAX + 3 * ACCESS_FIELD_BYTES_MAX) < ACCESS_QUEUE_BYTES);
 const _: () = assert!(SELECTION_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
 const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);

@@ -32,7 +32,9 @@ pub fn fill(cache: &Cache, key: &Key, plan: &Fill, piece: &Bytes) {
         stored: true,
     })));
     lead.append(piece.clone());
-    let variant = cache.variant(&lead, StatusCode::OK, plan, Tags::default(), lead.body(), cache.now());
+    let mut filing = cache.filing(lead.body());
+    while filing.step() {}
+    let variant = cache.variant(&lead, StatusCode::OK, plan, Tags::default(), filing.finish(), cache.now());
     assert_eq!(cache.commit(&lead, variant), Commit::Stored);
     lead.show();
     lead.finish(Ok(()));
@@ -78,7 +80,7 @@ pub fn response() -> HeaderMap {
     fields
 }
 
-/// Bytes of the process that are in memory.
+/// Bytes of the process that are in memory, without the file of large bodies ([`Cache::file_bytes`]).
 pub fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     let pages: usize = status.split(' ').nth(1).expect("two numbers").parse().expect("a number");

@@ -3,7 +3,8 @@
 //! Reading counts no hit (`cache/inspect.rs`). Bodies are sent as they are stored, a piece at a time, never copied.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +24,7 @@ use super::input::{InputError, Parameters};
 use super::pages::{cursor_in, cursor_of, limit_in};
 use super::routes::Connection;
 use super::{Admin, AdminError, ErrorBody, reply};
-use crate::cache::{Listed, Page, Variant};
+use crate::cache::{Bookmark, Listed, Page, Variant};
 use crate::clock::Moment;
 use crate::config::Scope;
 use crate::key::{Key, KeyError, KeyPrefix};
@@ -261,7 +262,8 @@ pub(super) async fn image(
 fn picture(variant: Arc<Variant>, kind: HeaderValue, stored: &HeaderMap) -> Response {
     const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
     let bytes = variant.body().bytes();
-    let mut res = Body::new(Pieces { variant, next: 0, left: bytes }).into_response();
+    let mut res =
+        Body::new(Pieces { variant, left: 0..bytes, bookmark: Bookmark::default() }).into_response();
     let fields = res.headers_mut();
     fields.insert(header::CONTENT_TYPE, kind);
     if let Some(coding) = stored.get(header::CONTENT_ENCODING) {
@@ -278,33 +280,29 @@ fn picture(variant: Arc<Variant>, kind: HeaderValue, stored: &HeaderMap) -> Resp
 /// A stored body, a piece at a time.
 struct Pieces {
     variant: Arc<Variant>,
-    next: usize,
-    /// Bytes that have not been given.
-    left: u64,
+    /// What has not been given.
+    left: Range<u64>,
+    bookmark: Bookmark,
 }
 
 impl http_body::Body for Pieces {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(piece) = self.variant.body().pieces().get(self.next).cloned() else {
-            return Poll::Ready(None);
-        };
-        self.next += 1;
-        self.left -= piece.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Pieces { variant, left, bookmark } = &mut *self;
+        Poll::Ready(variant.body().next(left, bookmark).map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.left.end - self.left.start)
     }
 }
 

@@ -153,6 +153,7 @@ impl Looked<'_> {
             }
             Row::CacheEntries => level(self.cache.entries as f64),
             Row::Cache => level(self.cache.bytes as f64),
+            Row::CacheFile => level(self.cache.file_bytes as f64),
             Row::CacheMax => level(self.admin.cache.max_bytes() as f64),
             Row::CacheEvictions => plain(Value::Count(self.cache.evicted)),
             Row::Fences => level(self.cache.fences as f64),
@@ -180,7 +181,9 @@ impl Looked<'_> {
                 vec![word("written", counts.0), word("dropped", counts.1)]
             }
             Row::Ready => truth(self.admin.telemetry.readiness.reasons().is_empty()),
-            Row::ProcessResidentMemory => maybe(process::resident_bytes()),
+            Row::ProcessResidentMemory => {
+                maybe(process::resident_bytes().map(|bytes| bytes + self.cache.file_bytes))
+            }
             Row::ProcessCpu => process::cpu_time().map_or_else(Vec::new, |time| level(time.as_secs_f64())),
             Row::ProcessOpenFds => maybe(process::open_descriptors()),
             Row::ProcessMaxFds => maybe(process::descriptors_max()),

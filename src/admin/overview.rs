@@ -74,6 +74,7 @@ pub(super) struct CacheBody {
 /// Nothing where the system doesn't tell.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Process {
+    /// The resident set, and the memory file of large bodies.
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
 }
@@ -168,7 +169,7 @@ pub(super) async fn overview(
             flights: cache.flights,
         },
         process: Process {
-            resident_bytes: process::resident_bytes(),
+            resident_bytes: process::resident_bytes().map(|bytes| bytes + cache.file_bytes),
             cpu_seconds: process::cpu_time().map(|time| time.as_secs_f64()),
         },
         purges: Purges { pending: admin.purger.figures().pending },

@@ -1,7 +1,7 @@
 //! The process's memory, watched: near the most that it may have, stored images are given up before the kernel ends it.
 //!
 //! `cache.max_bytes` bounds what is stored; clients and fetches take more. What is measured is the process's resident
-//! memory; the allocator gives back what was freed within some ten seconds, so a step is followed by a pause.
+//! memory and the file of large bodies, which is not in it; the allocator gives back what was freed within some ten seconds, so a step is followed by a pause.
 
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,8 @@ struct Verdict {
     refuse: bool,
 }
 
-fn judge(resident_bytes: u64, most_bytes: u64) -> Verdict {
-    let over =
-        |percent: u64| u128::from(resident_bytes) * 100 >= u128::from(most_bytes) * u128::from(percent);
+fn judge(used_bytes: u64, most_bytes: u64) -> Verdict {
+    let over = |percent: u64| u128::from(used_bytes) * 100 >= u128::from(most_bytes) * u128::from(percent);
     Verdict { shed: over(MEMORY_SHED_PERCENT), refuse: over(MEMORY_REFUSE_PERCENT) }
 }
 
@@ -39,23 +38,22 @@ impl Watch {
     /// Looks, and does what is to be done. Nothing where the system doesn't tell.
     pub(super) fn look(&mut self, cache: &Cache, most_bytes: Option<u64>, pressure: &Pressure) {
         let (Some(resident), Some(most)) = (process::resident_bytes(), most_bytes) else { return };
-        let verdict = judge(resident, most);
+        let used = resident + cache.file_bytes();
+        let verdict = judge(used, most);
         if pressure.refuse(verdict.refuse) != verdict.refuse {
             match verdict.refuse {
-                true => tracing::error!(
-                    resident,
-                    most,
-                    "too little memory: new connections and fetches are refused"
-                ),
+                true => {
+                    tracing::error!(used, most, "too little memory: new connections and fetches are refused")
+                }
                 false => {
-                    tracing::info!(resident, most, "memory is there again: connections and fetches are taken")
+                    tracing::info!(used, most, "memory is there again: connections and fetches are taken")
                 }
             }
         }
         if verdict.shed && self.shed_at.is_none_or(|at| at.elapsed() >= PAUSE) {
             let step = cache.figures().bytes * MEMORY_SHED_STEP_PERCENT / 100;
             let freed = cache.shed(step);
-            tracing::warn!(resident, most, freed, "memory is short: stored images are given up");
+            tracing::warn!(used, most, freed, "memory is short: stored images are given up");
             self.shed_at = Some(Instant::now());
         }
     }
@@ -73,8 +71,8 @@ mod tests {
             (0, verdict(false, false)), (949, verdict(false, false)), (950, verdict(true, false)),
             (979, verdict(true, false)), (980, verdict(true, true)), (u64::MAX, verdict(true, true)),
         ];
-        for (resident, expected) in table {
-            assert_eq!(judge(resident, 1000), expected, "{resident} of 1000");
+        for (used, expected) in table {
+            assert_eq!(judge(used, 1000), expected, "{used} of 1000");
         }
     }
 }

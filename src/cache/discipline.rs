@@ -7,16 +7,18 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 use super::audit::{self, Audit};
+use super::body::{Body, Filing};
 use super::fence::{Fences, Job, OnSwept, Removed, Sweep, Swept};
 use super::fields::Shapes;
 use super::flight::{Flights, Join, Lead, Reader};
 use super::hottest;
 use super::markers::Markers;
+use super::pages::Pages;
 use super::snapshot::Verdict;
 use super::span::{Span, Subject};
 use super::store::{Resource, Store, Update};
 use super::sync::{Mutex, yield_now};
-use super::variant::{Body, Variant};
+use super::variant::Variant;
 use crate::clock::{Clock, Moment};
 use crate::key::Key;
 use crate::semantics::Fill;
@@ -30,6 +32,7 @@ pub struct Cache {
     markers: Markers,
     store: Store,
     shapes: Shapes,
+    pages: Arc<Pages>,
     max_bytes: u64,
 }
 
@@ -74,15 +77,23 @@ pub struct Figures {
     pub flights: usize,
     /// Keys that there was no room for, since the start.
     pub evicted: u64,
+    /// What the memory file takes, in bytes: in no resident set.
+    pub file_bytes: u64,
 }
 
 impl Cache {
     /// An empty cache that holds `max_bytes`.
     pub fn new(max_bytes: u64, clock: Clock) -> Arc<Cache> {
+        Cache::with(Pages::new(), max_bytes, clock)
+    }
+
+    /// The same with a memory file of the caller's, or without one.
+    pub(super) fn with(pages: Arc<Pages>, max_bytes: u64, clock: Clock) -> Arc<Cache> {
         let fences = Fences::by(clock.clone());
         let flights = Flights::new(fences.clone());
         let (markers, shapes) = (Markers::default(), Shapes::default());
-        Arc::new(Cache { clock, fences, flights, markers, store: Store::new(max_bytes), shapes, max_bytes })
+        let store = Store::new(max_bytes);
+        Arc::new(Cache { clock, fences, flights, markers, store, shapes, pages, max_bytes })
     }
 
     /// What is stored for a request of `key` with these `fields`. Costs a hash, a look-up and a comparison
@@ -97,6 +108,9 @@ impl Cache {
         let Some(resource) = self.store.get(key.as_str()) else { return Lookup::Absent };
         let mut others = false;
         for variant in resource.variants() {
+            if variant.body().is_lost() {
+                continue; // Nobody can be answered from it; what is fetched in its place replaces it.
+            }
             match view.judge(Subject::known(key.as_str(), variant.tags()), variant.epoch()) {
                 Verdict::Gone => continue,
                 Verdict::Stale(epoch) => {
@@ -130,6 +144,16 @@ impl Cache {
     /// Remembers that `key` is not storable, so that its next requests do not wait for each other.
     pub fn mark_not_storable(&self, key: &Key) {
         self.markers.set(key, self.clock.now());
+    }
+
+    /// Begins to put a body where it is to be stored: a large one into the memory file. Before the variant is made.
+    pub fn filing(&self, body: Body) -> Filing {
+        Filing::of(body, &self.pages)
+    }
+
+    /// Bytes of memory that stored bodies take beside the process's resident set.
+    pub fn file_bytes(&self) -> u64 {
+        self.pages.real_bytes()
     }
 
     /// The variant that `lead` fetched: it carries the ticket's epoch, and the tags that the lead has
@@ -265,7 +289,19 @@ impl Cache {
         let (dangling, flights) = (self.store.dangling(), self.flights.len());
         let oldest_fence = self.fences.oldest().map(|raised| self.clock.now().since(raised));
         let evicted = self.store.evicted();
-        Figures { entries, bytes, indexed, dangling, fences, oldest_fence, tickets, flights, evicted }
+        let file_bytes = self.file_bytes();
+        Figures {
+            entries,
+            bytes,
+            indexed,
+            dangling,
+            fences,
+            oldest_fence,
+            tickets,
+            flights,
+            evicted,
+            file_bytes,
+        }
     }
 
     /// Walks the store and the index, and counts what must not be there. See [`Audit`].

@@ -21,11 +21,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::body::Body;
 use super::fence::{Epoch, Fences, Ticket};
 use super::snapshot::Verdict;
 use super::span::Subject;
 use super::sync::Mutex;
-use super::variant::{Body, Variant};
+use super::variant::Variant;
 use crate::key::Key;
 use crate::limits::{CHUNK_BYTES, STREAM_WINDOW_BYTES};
 use crate::semantics::range::Part;

@@ -11,11 +11,13 @@
 //!
 //! `fence.rs` has the first half of the discipline, over what `span.rs` names; `snapshot.rs` is what of it a look-up
 //! reads; `store.rs` has the per-key step, over `map.rs`; `flight.rs` the sharing; `index.rs` the orders that a sweep
-//! follows; `hottest.rs` what of all that is worth being fetched again; `variant.rs` and `fields.rs` what is stored; `markers.rs` what does not wait; `audit.rs` looks for what
+//! follows; `hottest.rs` what of all that is worth being fetched again; `variant.rs`, `fields.rs` and `body.rs` what is stored; `pages.rs` the file that
+//! holds large bodies; `markers.rs` what does not wait; `audit.rs` looks for what
 //! must not be there, `inspect.rs` is the reading door, `shed.rs` gives up what is stored where memory is short, and `parts.rs` lets a bench have a part alone. All of them
 //! share state by the types of `sync.rs` alone, and `models/` explores them under other ones.
 
 mod audit;
+mod body;
 mod discipline;
 #[cfg(test)]
 mod drift;
@@ -37,6 +39,7 @@ mod markers;
 mod model;
 #[cfg(test)]
 mod models;
+mod pages;
 #[doc(hidden)]
 pub mod parts;
 #[cfg(test)]
@@ -49,10 +52,12 @@ mod sync;
 mod variant;
 
 pub use audit::Audit;
+pub use body::{Body, Bookmark, Filing, Storage};
 pub use discipline::{Cache, Commit, Figures, Lookup};
 pub use fence::{Epoch, OnSwept, Removed, Swept};
 pub use fields::Stamp;
 pub use flight::{Failure, Head, Join, Landing, Lead, Reader};
 pub use hottest::Hot;
 pub use inspect::{Listed, Page, Survey};
-pub use variant::{Body, Variant};
+pub use pages::{Extent, FILE_NAME};
+pub use variant::Variant;

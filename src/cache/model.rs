@@ -180,12 +180,12 @@ pub fn head(fill: &semantics::Fill, stored: bool) -> Arc<Head> {
 }
 
 pub fn text(body: &Body) -> String {
-    body.pieces().iter().map(|piece| String::from_utf8_lossy(piece)).collect()
+    body.read().map(|piece| String::from_utf8_lossy(&piece.unwrap()).into_owned()).collect()
 }
 
 /// The number that a body of one piece spells.
-pub fn digits(pieces: &[Bytes]) -> u64 {
-    std::str::from_utf8(&pieces[0]).unwrap().parse().unwrap()
+pub fn digits(body: &Body) -> u64 {
+    text(body).parse().unwrap()
 }
 
 /// What a flight's landing is now, if it has landed.

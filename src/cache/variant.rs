@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use super::body::{BLOCK_OVERHEAD_BYTES, Body};
 use super::fence::Epoch;
 use super::fields::{Fields, Shapes, Stamp};
 use super::sync::{AtomicU32, AtomicU64, Ordering};
@@ -18,100 +18,11 @@ use crate::semantics::Fill;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::conditional::Validators;
 use crate::semantics::freshness::{Freshness, State};
-use crate::semantics::range::Part;
 use crate::semantics::vary::Selection;
 use crate::target::Tags;
 
 /// What a variant costs beside the bytes it points to. Measured for the whole process: `cargo bench --bench memory`.
 const OVERHEAD_BYTES: usize = 224;
-
-/// A body or a part of one, in pieces of about `CHUNK_BYTES`; one piece where it is shorter.
-#[derive(Clone, Debug)]
-pub struct Body(Pieces);
-
-#[derive(Clone, Debug)]
-enum Pieces {
-    /// A whole, in one piece, which may be empty.
-    One(Bytes),
-    /// Anything else.
-    Many(Arc<Many>),
-}
-
-#[derive(Debug)]
-struct Many {
-    bytes: u64,
-    pieces: Box<[Bytes]>,
-    /// Its place in the whole; nothing where it is the whole.
-    part: Option<Part>,
-}
-
-impl Body {
-    /// The body made of `pieces`.
-    pub fn new(mut pieces: Vec<Bytes>) -> Body {
-        if pieces.len() <= 1 {
-            return Body(Pieces::One(pieces.pop().unwrap_or_default()));
-        }
-        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Body(Pieces::Many(Arc::new(Many { bytes, pieces: pieces.into(), part: None })))
-    }
-
-    /// The same bytes, as a part of a longer body.
-    ///
-    /// # Panics
-    /// If the part has another length.
-    pub fn placed(self, part: Part) -> Body {
-        assert_eq!(part.range.end - part.range.start, self.bytes(), "a part has the length that it states");
-        if part.range == (0..part.complete) {
-            return self;
-        }
-        let (bytes, pieces) = (self.bytes(), self.pieces().into());
-        Body(Pieces::Many(Arc::new(Many { bytes, pieces, part: Some(part) })))
-    }
-
-    /// Its place in the whole; nothing where it is the whole.
-    pub fn part(&self) -> Option<&Part> {
-        match &self.0 {
-            Pieces::One(_) => None,
-            Pieces::Many(many) => many.part.as_ref(),
-        }
-    }
-
-    /// The length of the whole, in bytes.
-    pub fn complete_bytes(&self) -> u64 {
-        self.part().map_or(self.bytes(), |part| part.complete)
-    }
-
-    /// Its length in bytes.
-    pub fn bytes(&self) -> u64 {
-        match &self.0 {
-            Pieces::One(piece) => piece.len() as u64,
-            Pieces::Many(many) => many.bytes,
-        }
-    }
-
-    /// Its pieces, in order; none of them is empty.
-    pub fn pieces(&self) -> &[Bytes] {
-        match &self.0 {
-            Pieces::One(piece) if piece.is_empty() => &[],
-            Pieces::One(piece) => std::slice::from_ref(piece),
-            Pieces::Many(many) => &many.pieces,
-        }
-    }
-
-    fn weight(&self) -> usize {
-        let bytes = usize::try_from(self.bytes()).unwrap_or(usize::MAX);
-        match &self.0 {
-            Pieces::One(_) => bytes,
-            Pieces::Many(many) => bytes + size_of::<Many>() + many.pieces.len() * PIECE_OVERHEAD_BYTES,
-        }
-    }
-}
-
-impl Default for Body {
-    fn default() -> Body {
-        Body(Pieces::One(Bytes::new()))
-    }
-}
 
 /// One stored response: what answers the requests that its selection matches.
 #[derive(Debug)]
@@ -366,8 +277,3 @@ impl Variant {
         OVERHEAD_BYTES + self.fields.heap_bytes() + rare + self.body.weight()
     }
 }
-
-/// What the allocator takes for a block beside its bytes, on average.
-const BLOCK_OVERHEAD_BYTES: usize = 16;
-/// A piece's handle, its count of readers, and two blocks.
-const PIECE_OVERHEAD_BYTES: usize = size_of::<Bytes>() + 24 + 2 * BLOCK_OVERHEAD_BYTES;

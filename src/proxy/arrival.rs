@@ -136,7 +136,9 @@ impl Fill {
             Some(Ok(piece)) => Some(piece),
             None => None,
         };
-        self.append_held(course.before.take());
+        if !self.append_held(course.before.take()) {
+            return self.fail(Failure::Abandoned);
+        }
         first.into_iter().for_each(|piece| self.lead.append(piece));
         self.lead.land(Landing::Shared(Arc::new(head)));
         if !body.is_complete() {
@@ -162,20 +164,22 @@ impl Fill {
             }
             self.lead.show();
         }
-        self.append_held(course.after.take());
+        if !self.append_held(course.after.take()) {
+            return self.lead.finish(Err(Failure::Abandoned));
+        }
         if length.is_some_and(|length| length != self.lead.received()) {
             // hyper ends a body at its length; this is a part in chunks that brought too little or too much.
             return self.lead.finish(Err(Failure::Incomplete));
         }
         if let Some(fill) = course.storing.filter(|_| self.lead.received() <= self.proxy.object_bytes_max) {
-            self.keep(status, fill, course.received);
+            self.keep(status, fill, course.received).await;
         }
         self.lead.show();
         self.lead.finish(Ok(()));
     }
 
     /// Stores the body that has arrived, whole or with its place in the whole.
-    fn keep(&self, status: StatusCode, mut fill: semantics::Fill, received: Moment) {
+    async fn keep(&self, status: StatusCode, mut fill: semantics::Fill, received: Moment) {
         let mut body = self.lead.body();
         if let Some(part) = fill.part.take() {
             if part.range.end - part.range.start != body.bytes() {
@@ -183,13 +187,22 @@ impl Fill {
             }
             body = body.placed(part);
         }
-        self.commit(&self.variant(status, &fill, body, received));
+        let mut filing = self.proxy.cache.filing(body);
+        while filing.step() {
+            // A piece is a copy of some 256 KiB: others have their turn between two. Whatever comes meanwhile, a purge
+            // above all, is judged by the commit.
+            tokio::task::yield_now().await;
+        }
+        self.commit(&self.variant(status, &fill, filing.finish(), received));
     }
 
-    fn append_held(&self, held: Option<Body>) {
-        for piece in held.iter().flat_map(Body::pieces) {
-            self.lead.append(piece.clone());
+    /// Whether all of it could be read.
+    fn append_held(&self, held: Option<Body>) -> bool {
+        for piece in held.iter().flat_map(Body::read) {
+            let Ok(piece) = piece else { return false };
+            self.lead.append(piece);
         }
+        true
     }
 
     /// Appends the next piece; whether there are more after it.

@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::Phase;
 use super::origin_body::OriginBody;
-use crate::cache::{self, Failure, Reader};
+use crate::cache::{self, Bookmark, Failure, Reader};
 use crate::limits::REQUEST_BODY_BYTES_MAX;
 use crate::telemetry::trail::Ending;
 
@@ -31,6 +31,8 @@ pub enum BodyError {
     Fetch(Failure),
     /// The client's body did, see [`Fault`].
     Client(Fault),
+    /// What is stored of it can't be read.
+    Stored,
 }
 
 impl std::fmt::Display for BodyError {
@@ -38,6 +40,7 @@ impl std::fmt::Display for BodyError {
         match self {
             BodyError::Fetch(failure) => write!(f, "the fetch failed: {}", failure.as_str()),
             BodyError::Client(fault) => write!(f, "the client's body failed: {}", fault.as_str()),
+            BodyError::Stored => f.write_str("the stored body can't be read"),
         }
     }
 }
@@ -243,8 +246,8 @@ impl Segment {
 enum Source {
     Empty,
     Text(Bytes),
-    Stored { body: cache::Body, range: Range<u64>, piece: usize, piece_start: u64 },
-    Several { body: cache::Body, segments: VecDeque<Segment>, piece: usize, piece_start: u64, left: u64 },
+    Stored { body: cache::Body, range: Range<u64>, bookmark: Bookmark },
+    Several { body: cache::Body, segments: VecDeque<Segment>, bookmark: Bookmark, left: u64 },
     Shared { reader: Reader, left: Option<u64> },
     Passed(Box<OriginBody>),
 }
@@ -275,13 +278,13 @@ impl ReplyBody {
     /// A part of a stored body, or all of it.
     pub fn stored(body: cache::Body, range: Range<u64>) -> ReplyBody {
         assert!(range.start <= range.end && range.end <= body.bytes(), "a range lies within its body");
-        Source::Stored { body, range, piece: 0, piece_start: 0 }.into()
+        Source::Stored { body, range, bookmark: Bookmark::default() }.into()
     }
 
     /// Texts and parts of a stored body, one after the other.
     pub fn several(body: cache::Body, segments: Vec<Segment>) -> ReplyBody {
         let left = segments.iter().map(Segment::bytes).sum();
-        Source::Several { body, segments: segments.into(), piece: 0, piece_start: 0, left }.into()
+        Source::Several { body, segments: segments.into(), bookmark: Bookmark::default(), left }.into()
     }
 
     /// Adds a line to a text of our own; other bodies stay as they are.
@@ -342,13 +345,12 @@ impl Body for ReplyBody {
             Source::Empty => None,
             Source::Text(text) if text.is_empty() => None,
             Source::Text(text) => Some(Ok(std::mem::take(text))),
-            Source::Stored { body, range, piece, piece_start } => {
-                next_stored(body, range, piece, piece_start).map(Ok)
-            }
-            Source::Several { body, segments, piece, piece_start, left } => {
-                let piece = next_of_several(body, segments, piece, piece_start);
-                *left = left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
-                piece.map(Ok)
+            Source::Stored { body, range, bookmark } => next_stored(body, range, bookmark),
+            Source::Several { body, segments, bookmark, left } => {
+                let piece = next_of_several(body, segments, bookmark);
+                let bytes = piece.as_ref().and_then(|piece| piece.as_ref().ok()).map_or(0, Bytes::len);
+                *left = left.saturating_sub(bytes as u64);
+                piece
             }
             Source::Shared { left: Some(0), .. } => None,
             Source::Shared { reader, left } => match ready!(reader.poll_next(context)) {
@@ -359,10 +361,13 @@ impl Body for ReplyBody {
                     Some(Ok(piece))
                 }
                 // An end before the length that was promised is not an end.
-                None if left.is_some() => Some(Err(Failure::Incomplete)),
-                other => other,
+                None if left.is_some() => Some(Err(BodyError::Fetch(Failure::Incomplete))),
+                None => None,
+                Some(Err(failure)) => Some(Err(BodyError::Fetch(failure))),
             },
-            Source::Passed(body) => ready!(body.poll_next(context)),
+            Source::Passed(body) => {
+                ready!(body.poll_next(context)).map(|piece| piece.map_err(BodyError::Fetch))
+            }
         };
         match piece {
             None => {
@@ -380,10 +385,10 @@ impl Body for ReplyBody {
                 }
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
-            Some(Err(failure)) => {
+            Some(Err(error)) => {
                 // hyper drops what it has not written yet when a body fails; where one has nothing for now, it
                 // writes first.
-                body.broken = Some(BodyError::Fetch(failure));
+                body.broken = Some(error);
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -415,49 +420,34 @@ impl Body for ReplyBody {
     }
 }
 
-/// The next text, or slice of a part. Parts come in any order: each is looked for from the body's start.
+/// The next text, or bytes of a part.
 fn next_of_several(
     body: &cache::Body,
     segments: &mut VecDeque<Segment>,
-    piece: &mut usize,
-    piece_start: &mut u64,
-) -> Option<Bytes> {
+    bookmark: &mut Bookmark,
+) -> Option<Result<Bytes, BodyError>> {
     loop {
         match segments.front_mut()? {
             Segment::Text(text) => {
                 let text = std::mem::take(text);
                 segments.pop_front();
-                return Some(text);
+                return Some(Ok(text));
             }
             Segment::Stored(range) => {
-                if let Some(slice) = next_stored(body, range, piece, piece_start) {
-                    return Some(slice);
+                if let Some(bytes) = next_stored(body, range, bookmark) {
+                    return Some(bytes);
                 }
                 segments.pop_front();
-                (*piece, *piece_start) = (0, 0);
             }
         }
     }
 }
 
-/// The next slice of `range`; moves its start, and the place of the piece that it lies in.
+/// The next bytes of `range`; moves its start. Never waits: what is stored is in memory.
 fn next_stored(
     body: &cache::Body,
     range: &mut Range<u64>,
-    piece: &mut usize,
-    piece_start: &mut u64,
-) -> Option<Bytes> {
-    while range.start < range.end {
-        let current = body.pieces().get(*piece)?;
-        let piece_end = *piece_start + current.len() as u64;
-        if range.start < piece_end {
-            let from = usize::try_from(range.start - *piece_start).ok()?;
-            let to = usize::try_from(range.end.min(piece_end) - *piece_start).ok()?;
-            range.start = range.end.min(piece_end);
-            return Some(current.slice(from..to));
-        }
-        *piece += 1;
-        *piece_start = piece_end;
-    }
-    None
+    bookmark: &mut Bookmark,
+) -> Option<Result<Bytes, BodyError>> {
+    body.next(range, bookmark).map(|bytes| bytes.map_err(|_told_by_the_extent| BodyError::Stored))
 }

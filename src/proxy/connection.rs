@@ -18,7 +18,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::outlet::Outlet;
 use super::pace::Pace;
+use crate::cache::Extent;
 use crate::config;
 use crate::telemetry::Metrics;
 
@@ -306,6 +308,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+impl<S: Outlet> Outlet for Guarded<S> {
+    fn takes_pages(&self) -> bool {
+        self.socket.takes_pages()
+    }
+
+    fn poll_send_before(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.socket).poll_send_before(context, bytes);
+        self.written(context, polled)
+    }
+
+    fn poll_send_pages(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        extent: &Extent,
+        from: u64,
+        bytes: usize,
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.socket).poll_send_pages(context, extent, from, bytes);
+        self.written(context, polled)
     }
 }
 

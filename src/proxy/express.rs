@@ -37,6 +37,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Proxy;
+use super::outlet::Outlet;
 use super::protocol::Visit;
 use crate::cache::{Lookup, Stamp, Variant};
 use crate::limits::EXPRESS_ROOM_BYTES;
@@ -124,7 +125,7 @@ impl<'a, S> Express<'a, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Express<'_, S> {
+impl<S: Outlet> Express<'_, S> {
     /// Answers plain hits until something comes that is none. Whether it is for hyper; otherwise the client has ended the
     /// connection. Whoever stops waiting loses nothing.
     pub async fn serve(&mut self) -> io::Result<bool> {
@@ -165,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Express<'_, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Express<'_, S> {
+impl<S: Outlet> AsyncRead for Express<'_, S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -207,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Express<'_, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Express<'_, S> {
+impl<S: Outlet> AsyncWrite for Express<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -25,6 +25,7 @@ pub mod listener;
 mod origin;
 mod origin_body;
 mod origin_connection;
+mod outlet;
 mod pace;
 mod pass;
 mod pipeline;

@@ -7,6 +7,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::outlet::Outlet;
+use crate::cache::Extent;
+
 /// What a client's connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -74,6 +77,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+impl<S: Outlet> Outlet for Rewound<S> {
+    fn takes_pages(&self) -> bool {
+        self.socket.takes_pages()
+    }
+
+    fn poll_send_before(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_send_before(context, bytes)
+    }
+
+    fn poll_send_pages(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        extent: &Extent,
+        from: u64,
+        bytes: usize,
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_send_pages(context, extent, from, bytes)
     }
 }
 

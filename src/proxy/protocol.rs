@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ use super::connection::{Guarded, Phase, Times};
 use super::express::Express;
 use super::interim::{Interim, Interjecting};
 use super::listener::{Current, Place, stopped};
+use super::outlet::Outlet;
 use super::pipeline::Answering;
 use super::{http2, preface};
 use crate::limits::{LAST_HANDSHAKES_TIME, REQUEST_HEAD_BYTES_MAX};
@@ -153,7 +154,7 @@ async fn by_preface(guarded: Guarded<TcpStream>, mut visit: Visit) -> Ended {
 }
 
 /// Serves HTTP/1.1 on a stream.
-pub(super) async fn http1(stream: impl AsyncRead + AsyncWrite + Unpin, visit: Visit) -> Ended {
+pub(super) async fn http1(stream: impl Outlet, visit: Visit) -> Ended {
     let (mut express, mut stop) = (Express::new(stream, &visit), visit.stop.clone());
     tokio::select! {
         biased;

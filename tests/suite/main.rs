@@ -30,6 +30,7 @@ mod interim;
 mod invalidate;
 mod keep_alive_race;
 mod keys;
+mod large_bodies;
 mod memory;
 mod metrics;
 mod oracle;

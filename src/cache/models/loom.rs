@@ -14,7 +14,8 @@ use self::fence::{Fences, Sweep, Swept, Ticket};
 use self::snapshot::Verdict;
 use self::span::{Span, Subject};
 use self::sync::{AtomicU64, Mutex, Ordering, Published};
-use self::variant::{Body, Variant};
+use self::variant::Variant;
+use crate::cache::body::{self, Body};
 use crate::cache::fields::{self, Shapes};
 use crate::cache::model;
 use crate::clock::Clock;
@@ -224,7 +225,7 @@ impl World {
 }
 
 fn version(variant: &Variant) -> u64 {
-    model::digits(variant.body().pieces())
+    model::digits(variant.body())
 }
 
 /// Runs `before` and then `threads`, each in a thread of its own but for the first, in every order.

@@ -12,8 +12,8 @@ use shuttle::{Config, MaxSteps, Runner};
 use self::checker::{Rng, random, yield_now};
 use self::world::{GIVEN, Seen, Storm, World};
 use super::Seed;
-use crate::cache::fields;
 use crate::cache::model;
+use crate::cache::{body, fields, pages};
 use crate::target::Mode;
 
 mod checker {

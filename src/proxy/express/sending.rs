@@ -1,19 +1,24 @@
 //! A plain hit on its way to the socket: the head that was written for it, and a stored body.
 //!
-//! Nothing of the body is copied. The head stands in a block that its thread lends, and keeps where an answer goes at
-//! once; one that waits for its client takes the block along. No locks.
+//! Nothing of the body is copied, but for one that is so short that a second slice would cost more than its copy, and a
+//! large one where the stream takes no pages. The head stands in a block that its thread lends, and keeps where an answer
+//! goes at once; one that waits for its client takes the block along. No locks.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncWrite;
+use bytes::{Buf, Bytes};
 
-use crate::cache::Variant;
-use crate::limits::{ANSWER_BLOCK_BYTES, EXPRESS_COPY_BYTES_MAX, EXPRESS_SLICES_MAX};
+use crate::cache::{Extent, Storage, Variant};
+use crate::limits::{
+    ANSWER_BLOCK_BYTES, EXPRESS_COPY_BYTES_MAX, EXPRESS_PAGES_BYTES_MAX, EXPRESS_SLICES_MAX, PAGED_READ_BYTES,
+};
 use crate::proxy::connection::Phase;
+use crate::proxy::outlet::Outlet;
 
 thread_local! {
     /// Room for a head, lent to one answer at a time.
@@ -22,14 +27,18 @@ thread_local! {
 
 /// An answer on its way.
 pub struct Sending {
-    head: Vec<u8>,
+    /// The head, and all of a short body.
+    block: Vec<u8>,
+    head_bytes: usize,
+    block_sent: usize,
     variant: Arc<Variant>,
-    /// Bytes that the socket has taken of the head, and of the body.
-    head_sent: usize,
-    body_sent: u64,
-    /// The body's piece that is next, and what was sent of it.
+    /// What the socket has not taken of the body, beside what is in the block.
+    rest: Range<u64>,
+    /// The piece that the rest begins in, and where that begins in the body.
     piece: usize,
-    piece_sent: usize,
+    piece_start: u64,
+    /// A copy of the rest's beginning, where pages can't be sent.
+    copy: Bytes,
     /// Whether the socket has taken all that it was given at once.
     at_once: bool,
 }
@@ -37,44 +46,42 @@ pub struct Sending {
 impl Sending {
     /// Of the head that `make` writes, and the body of the variant that it gives, if it gives one.
     pub fn made(make: impl FnOnce(&mut Vec<u8>) -> Option<Arc<Variant>>) -> Option<Sending> {
-        let mut head = BLOCK.take();
-        head.clear();
-        match make(&mut head) {
-            Some(variant) => {
-                let body = variant.body();
-                let mut sending = Sending {
-                    head,
-                    variant: variant.clone(),
-                    head_sent: 0,
-                    body_sent: 0,
-                    piece: 0,
-                    piece_sent: 0,
-                    at_once: true,
-                };
-                if let [piece] = body.pieces()
-                    && piece.len() <= EXPRESS_COPY_BYTES_MAX
-                {
-                    sending.head.extend_from_slice(piece);
-                    sending.body_sent = piece.len() as u64;
-                    sending.piece = 1;
-                }
-                Some(sending)
-            }
-            None => {
-                BLOCK.set(head);
-                None
-            }
+        let mut block = BLOCK.take();
+        block.clear();
+        let Some(variant) = make(&mut block) else {
+            BLOCK.set(block);
+            return None;
+        };
+        let head_bytes = block.len();
+        let mut rest = 0..variant.body().bytes();
+        if let Storage::Pieces([piece]) = variant.body().storage()
+            && piece.len() <= EXPRESS_COPY_BYTES_MAX
+        {
+            block.extend_from_slice(piece);
+            rest.start = rest.end;
         }
+        let (piece, piece_start, copy) = (0, 0, Bytes::new());
+        Some(Sending {
+            block,
+            head_bytes,
+            block_sent: 0,
+            variant,
+            rest,
+            piece,
+            piece_start,
+            copy,
+            at_once: true,
+        })
     }
 
     /// Sends on, until the socket has all. `phase` learns what was sent, and at the end that it is over.
     pub fn poll(
         &mut self,
-        stream: &mut (impl AsyncWrite + Unpin),
+        stream: &mut impl Outlet,
         phase: &Phase,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.is_complete() {
+        while self.block_sent < self.block.len() || !self.rest.is_empty() {
             let polled = self.poll_write(stream, context);
             self.at_once &= polled.is_ready();
             match ready!(polled)? {
@@ -87,54 +94,71 @@ impl Sending {
         Poll::Ready(Ok(()))
     }
 
-    fn is_complete(&self) -> bool {
-        self.head_sent == self.head.len() && self.body_sent == self.variant.body().bytes()
-    }
-
-    fn poll_write(
-        &self,
-        stream: &mut (impl AsyncWrite + Unpin),
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        if self.body_sent == self.variant.body().bytes() {
-            return Pin::new(stream).poll_write(context, &self.head[self.head_sent..]);
+    fn poll_write(&mut self, stream: &mut impl Outlet, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let block = &self.block[self.block_sent..];
+        if self.rest.is_empty() {
+            return Pin::new(stream).poll_write(context, block);
         }
         let mut slices = [IoSlice::new(&[]); EXPRESS_SLICES_MAX];
         let mut count = 0;
-        let head = &self.head[self.head_sent..];
-        if !head.is_empty() {
-            slices[0] = IoSlice::new(head);
+        if !block.is_empty() {
+            slices[0] = IoSlice::new(block);
             count = 1;
         }
-        let mut from = self.piece_sent;
-        for piece in self.variant.body().pieces()[self.piece..].iter().take(EXPRESS_SLICES_MAX - count) {
-            slices[count] = IoSlice::new(&piece[from..]);
-            (count, from) = (count + 1, 0);
+        match self.variant.body().storage() {
+            Storage::Pieces(pieces) => {
+                let mut from = (self.rest.start - self.piece_start) as usize;
+                for piece in pieces[self.piece..].iter().take(EXPRESS_SLICES_MAX - count) {
+                    slices[count] = IoSlice::new(&piece[from..]);
+                    (count, from) = (count + 1, 0);
+                }
+            }
+            Storage::Extent(_) if stream.takes_pages() && count == 1 => {
+                return Pin::new(stream).poll_send_before(context, block);
+            }
+            Storage::Extent(extent) if stream.takes_pages() => {
+                let bytes = (self.rest.end - self.rest.start).min(EXPRESS_PAGES_BYTES_MAX) as usize;
+                return Pin::new(stream).poll_send_pages(context, extent, self.rest.start, bytes);
+            }
+            Storage::Extent(extent) => {
+                if self.copy.is_empty() {
+                    self.copy = copied(extent, &self.rest)?;
+                }
+                slices[count] = IoSlice::new(&self.copy);
+                count += 1;
+            }
         }
         Pin::new(stream).poll_write_vectored(context, &slices[..count])
     }
 
     /// Moves on by what the socket took; how much of that was body.
     fn took(&mut self, bytes: usize) -> usize {
-        let of_head = bytes.min(self.head.len() - self.head_sent);
-        self.head_sent += of_head;
-        let of_body = bytes - of_head;
-        self.body_sent += of_body as u64;
-        self.piece_sent += of_body;
-        while let Some(piece) = self.variant.body().pieces().get(self.piece)
-            && self.piece_sent >= piece.len()
-        {
-            self.piece_sent -= piece.len();
-            self.piece += 1;
+        let of_block = bytes.min(self.block.len() - self.block_sent);
+        let of_head = of_block.min(self.head_bytes.saturating_sub(self.block_sent));
+        self.block_sent += of_block;
+        let of_rest = bytes - of_block;
+        self.rest.start += of_rest as u64;
+        self.copy.advance(of_rest.min(self.copy.len()));
+        if let Storage::Pieces(pieces) = self.variant.body().storage() {
+            while let Some(piece) = pieces.get(self.piece)
+                && self.rest.start >= self.piece_start + piece.len() as u64
+            {
+                self.piece_start += piece.len() as u64;
+                self.piece += 1;
+            }
         }
-        of_body
+        bytes - of_head
     }
+}
+
+fn copied(extent: &Extent, rest: &Range<u64>) -> io::Result<Bytes> {
+    extent.read_at(rest.start..rest.end.min(rest.start + PAGED_READ_BYTES))
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if self.head.capacity() <= ANSWER_BLOCK_BYTES {
-            BLOCK.set(std::mem::take(&mut self.head));
+        if self.block.capacity() <= 2 * ANSWER_BLOCK_BYTES {
+            BLOCK.set(std::mem::take(&mut self.block));
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex as Plain};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::body::Body;
 use super::checker::{Rng, random};
 use super::discipline::{Cache, Commit, Lookup};
 use super::fence::Job;
@@ -17,7 +18,7 @@ use super::flight::{Head, Join, Landing, Lead, Reader};
 use super::span::{Order, Reach, Span};
 use super::store::Resource;
 use super::sync::Ordering;
-use super::variant::{Body, Variant};
+use super::variant::Variant;
 use crate::cache::model;
 use crate::clock::Clock;
 use crate::key::Key;
@@ -299,7 +300,7 @@ impl World {
 
 /// The version that was fetched.
 fn version(variant: &Variant) -> u64 {
-    model::digits(variant.body().pieces())
+    model::digits(variant.body())
 }
 
 fn number(fields: &HeaderMap, name: &str) -> u64 {
