@@ -17,7 +17,8 @@
 //! - the root: [`app`]
 //!
 //! # The life of a request
-//! - **Hit**: `proxy::listener` → `gate` → `pipeline` → [`cache::Cache::look_up`] → reply.
+//! - **Hit**: `proxy::listener` → `express` → [`cache::Cache::look_up`] → the socket; one that is not plain by hyper:
+//!   `gate` → `pipeline` → look-up → reply.
 //! - **Miss**: look-up → [`cache::Cache::join`] → `proxy::fill` → the origin → the body streams while it is
 //!   kept → [`cache::Cache::commit`].
 //! - **Purge**: `admin` → [`purge::Purger::submit`] → [`cache::Cache::purge`] → answer; then the sweep.

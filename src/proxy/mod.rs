@@ -1,7 +1,8 @@
 //! The data plane: a request's way from a client's socket to an answer.
 //!
 //! `listener.rs` accepts, `protocol.rs` says what is spoken (`http2.rs` and `preface.rs` are HTTP/2's part), `connection.rs`
-//! bounds a client's time by its `pace.rs`, `gate.rs` admits, `redirect.rs` sends to TLS, `routes.rs` chooses the
+//! bounds a client's time by its `pace.rs`, `express.rs` answers plain hits below hyper, `outlet.rs` is where they leave by,
+//! `gate.rs` admits, `redirect.rs` sends to TLS, `routes.rs` chooses the
 //! rules, `pipeline.rs` looks up; on a miss `fill.rs` fetches by `failover.rs`, and `arrival.rs` streams and stores what
 //! comes; `refreshes.rs` keeps refreshes apart. Of an account's origins `roster.rs` says whose turn it is; one is
 //! `origin.rs`, found by `resolver.rs` and `dial.rs`, asked over `origin_connection.rs`, and answers with `origin_body.rs`.
