@@ -270,6 +270,13 @@ pub const LEDGER_PENDING_MAX: usize = 100_000;
 pub const LEDGER_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Calls to the ledger that wait for its thread at once; further ones wait for a place.
 pub const LEDGER_QUEUE_MAX: usize = 1024;
+/// How long after the beginning of a transaction that several calls shared the next one begins: so many calls share that
+/// one, too, and a thousand a second take the disk and the cores a third of what a transaction each would. An answer waits
+/// longer by as much, at most.
+pub const LEDGER_GATHER: Duration = Duration::from_millis(3);
+/// How long the end of a sweep waits for a transaction that takes it along. A kill loses what was counted in so much time,
+/// at most.
+pub const LEDGER_SWEEPS_PAUSE: Duration = Duration::from_millis(100);
 /// Pause between two attempts to write to a disk that failed.
 pub const LEDGER_RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between two searches for rows that are older than `ledger.keep`.
@@ -353,6 +360,8 @@ const _: () = assert!(SELECTION_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
 const _: () = assert!(VARY_FIELDS_MAX <= REQUEST_FIELDS_MAX);
 const _: () = assert!(TAGS_MAX >= 32);
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < LEDGER_QUEUE_MAX);
+const _: () = assert!(LEDGER_GATHER.as_micros() < LEDGER_SWEEPS_PAUSE.as_micros());
+const _: () = assert!(LEDGER_SWEEPS_PAUSE.as_micros() < LEDGER_RETRY_PAUSE.as_micros());
 const _: () = assert!(ADMIN_BODY_TIME.as_secs() < ADMIN_REQUEST_TIME.as_secs());
 const _: () =
     assert!(ADMIN_BODY_TIME.as_secs() + INVALIDATION_TIME.as_secs() <= ADMIN_REQUEST_TIME.as_secs());

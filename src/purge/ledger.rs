@@ -1,8 +1,10 @@
 //! The durable record of changes: one thread that owns the database and writes in groups.
 //!
 //! Calls wait in a queue; the thread takes all that wait, writes them in ONE transaction (a change's row and its
-//! effects together), then answers each. A purge costs a share of one sync of the disk. What is learned of a purge
-//! afterwards rides with the next group and nobody waits for it.
+//! effects together), then answers each. A purge costs a share of one sync of the disk. While several calls share a
+//! transaction, the next ones gather for a moment ([`Bounds`]'s `gather`); one that comes alone is written at once. What
+//! is learned of a purge afterwards rides with the next group and nobody waits for it; without one, the end of a warming is
+//! written at once, the ends of sweeps together after a pause.
 //!
 //! A disk that is full or fails refuses no purge. What it did not take stays in memory, bounded by
 //! [`Bounds`]: beyond it the oldest rows are given up and counted, what [`Standing`] holds never. The call is answered, [`Health`]
@@ -70,6 +72,19 @@ pub(super) struct Queue {
     pub(super) commands: Vec<Command>,
     /// Nothing comes any more.
     pub(super) closing: bool,
+    wakes: Wakes,
+}
+
+/// What wakes the thread where it waits. The end always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Wakes {
+    /// Whatever comes.
+    #[default]
+    Everything,
+    /// All but the end of a sweep: the thread looks for those by itself soon.
+    AllButSweeps,
+    /// Nothing else: calls gather.
+    Nothing,
 }
 
 /// A call of the handle.
@@ -235,18 +250,42 @@ impl Shared {
     fn push(&self, command: Command) {
         let mut queue = self.queue.lock();
         // After the end nobody would answer: the sender is dropped here, and its receiver learns of it.
-        if !queue.closing {
-            queue.commands.push(command);
+        if queue.closing {
+            return;
+        }
+        let wakes = match queue.wakes {
+            Wakes::Everything => true,
+            Wakes::AllButSweeps => !matches!(&command, Command::Update(_, update) if !update.presses()),
+            Wakes::Nothing => false,
+        };
+        queue.commands.push(command);
+        if wakes {
             self.came.notify_one();
         }
     }
 
-    /// All that waits; where nothing does, the first that comes within `patience`.
-    pub(super) fn take(&self, patience: Duration) -> Queue {
+    /// All that waits; where nothing does, what is there when something comes that `wakes`, or after `patience`.
+    pub(super) fn take(&self, patience: Duration, wakes: Wakes) -> Queue {
         let mut queue = self.queue.lock();
         if queue.commands.is_empty() && !queue.closing {
+            queue.wakes = wakes;
             self.came.wait_for(&mut queue, patience);
         }
-        Queue { commands: mem::take(&mut queue.commands), closing: queue.closing }
+        queue.take()
+    }
+
+    /// What comes within `time`; all at once at the end.
+    pub(super) fn gather(&self, time: Duration) -> Queue {
+        let mut queue = self.queue.lock();
+        queue.wakes = Wakes::Nothing;
+        self.came.wait_while_for(&mut queue, |queue| !queue.closing, time);
+        queue.take()
+    }
+}
+
+impl Queue {
+    fn take(&mut self) -> Queue {
+        self.wakes = Wakes::Everything;
+        Queue { commands: mem::take(&mut self.commands), ..*self }
     }
 }

@@ -199,6 +199,12 @@ pub(super) struct Update {
 }
 
 impl Update {
+    /// Whether it is written at once. How a warming ends may be all that anybody waits for; the end of a sweep, of which
+    /// there are as many as purges, waits a moment for others.
+    pub(super) fn presses(&self) -> bool {
+        self.warm.is_some()
+    }
+
     /// Adds what `newer` has learned.
     pub(super) fn merge(&mut self, newer: Update) {
         self.swept = newer.swept.or(self.swept.take());

@@ -180,7 +180,7 @@ impl Storage {
                 // A row that was given up, or left for its age, needs none.
                 if let Some(mut record) = find(&history.ids, &history.rows, id)? {
                     update.apply(&mut record);
-                    history.insert(&record)?;
+                    history.replace(&record)?;
                 }
             }
             let mut charges = transaction.open_table(CHARGES)?;
@@ -319,6 +319,11 @@ impl<'transaction> History<'transaction> {
 
     fn insert(&mut self, record: &Record) -> Result<(), LedgerError> {
         self.ids.insert(record.id.as_bytes(), record.created_at_us)?;
+        self.replace(record)
+    }
+
+    /// Writes a record that is there once more. It keeps its place, so no page of `ids` is written.
+    fn replace(&mut self, record: &Record) -> Result<(), LedgerError> {
         self.rows.insert((record.created_at_us, record.id.as_bytes()), encoded(record).as_slice())?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod dry_runs;
+mod groups;
 mod history;
 mod migration;
 mod requests;
@@ -489,6 +490,8 @@ fn err_a_folder_that_is_missing_is_named_by_the_disk() {
 }
 
 const QUICK: Bounds = Bounds {
+    gather: Duration::ZERO,
+    sweeps_pause: Duration::from_millis(1),
     retry_pause: Duration::from_millis(1),
     prune_pause: Duration::from_secs(3600),
     rows_max: 10,

@@ -21,8 +21,10 @@ pub(super) struct Unwritten {
     bytes: usize,
     /// What was learned of rows on the disk.
     updates: HashMap<RequestId, Update>,
-    /// One of `updates` is more than a measurement, which can wait for others.
+    /// One of `updates` can't wait for others.
     updates_press: bool,
+    /// One of them tells of a sweep, which can wait for a moment; a measurement can for good.
+    has_sweeps: bool,
     /// Totals that changed.
     pub(super) charges: BTreeSet<(Box<str>, Month)>,
     /// Some word on an allowance changed.
@@ -57,7 +59,8 @@ impl Unwritten {
             return update.apply(record);
         }
         if self.updates.len() < updates_max || self.updates.contains_key(&id) {
-            self.updates_press |= update.swept.is_some() || update.warm.is_some();
+            self.updates_press |= update.presses();
+            self.has_sweeps |= update.swept.is_some();
             self.updates.entry(id).or_default().merge(update);
         }
     }
@@ -111,6 +114,11 @@ impl Unwritten {
     /// Whether something has to be written now.
     pub(super) fn presses(&self) -> bool {
         !self.rows.is_empty() || self.updates_press || !self.charges.is_empty() || self.words || self.keys
+    }
+
+    /// Whether the end of a sweep waits.
+    pub(super) fn has_sweeps(&self) -> bool {
+        self.has_sweeps
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -2,6 +2,10 @@
 //!
 //! A look at the history takes a slice of it, of bounded work, so that changes are written between two of them. The
 //! discipline with a failing disk stands at the head of `ledger.rs`. No lock but the queue's, for a take.
+//!
+//! A transaction costs as much as a dozen calls do. So calls gather where the last one was shared: nobody can tell from one call
+//! whether others are about to come, but where two have met, more will. Calls that come one after the other, each after the
+//! answer of the one before, never meet, and never wait.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +13,7 @@ use std::time::Duration;
 
 use super::error::{LedgerError, with_sources};
 use super::health::{Health, Trouble};
-use super::ledger::{Command, Entry, Kept, Queue, Scan, Shared, Slice, Unreadable};
+use super::ledger::{Command, Entry, Kept, Queue, Scan, Shared, Slice, Unreadable, Wakes};
 use super::quota::Month;
 use super::record::{Record, Update};
 use super::request::RequestId;
@@ -23,6 +27,8 @@ use crate::limits;
 /// The pauses and bounds of the thread; a test makes them small.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
+    pub(super) gather: Duration,
+    pub(super) sweeps_pause: Duration,
     pub(super) retry_pause: Duration,
     pub(super) prune_pause: Duration,
     pub(super) rows_max: usize,
@@ -32,6 +38,8 @@ pub(super) struct Bounds {
 impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
+            gather: limits::LEDGER_GATHER,
+            sweeps_pause: limits::LEDGER_SWEEPS_PAUSE,
             retry_pause: limits::LEDGER_RETRY_PAUSE,
             prune_pause: limits::LEDGER_PRUNE_PAUSE,
             rows_max: limits::LEDGER_PENDING_MAX,
@@ -51,6 +59,10 @@ pub(super) struct Writer {
     /// Set while degraded.
     retry_at: Option<Moment>,
     prune_at: Moment,
+    /// When the last transaction began, where several calls shared it.
+    shared_at: Option<Moment>,
+    /// When ends of sweeps are written, if nothing takes them along before; none where none is expected.
+    sweeps_at: Option<Moment>,
     keep: Duration,
     bounds: Bounds,
     clock: Clock,
@@ -67,13 +79,26 @@ impl Writer {
         clock: Clock,
     ) -> Writer {
         let (storage, prune_at) = (Some(storage), clock.now());
-        let (unwritten, retry_at) = (Unwritten::default(), None);
-        Writer { shared, medium, storage, standing, unwritten, retry_at, prune_at, keep, bounds, clock }
+        let (unwritten, retry_at, shared_at, sweeps_at) = (Unwritten::default(), None, None, None);
+        Writer {
+            shared,
+            medium,
+            storage,
+            standing,
+            unwritten,
+            retry_at,
+            prune_at,
+            shared_at,
+            sweeps_at,
+            keep,
+            bounds,
+            clock,
+        }
     }
 
     pub(super) fn run(mut self) {
         loop {
-            let Queue { commands, closing } = self.shared.take(self.patience());
+            let Queue { commands, closing, .. } = self.take();
             let mut recorded = Vec::new();
             let mut looks = Vec::new();
             for command in commands {
@@ -89,7 +114,7 @@ impl Writer {
                 }
             }
             if closing || self.may_write() {
-                self.write(closing);
+                self.write(closing, recorded.len());
             }
             let kept = if self.retry_at.is_some() { Kept::InMemory } else { Kept::OnDisk };
             self.keep_bounds();
@@ -131,9 +156,30 @@ impl Writer {
         }
     }
 
+    /// What is to be done now, after a wait for it.
+    fn take(&self) -> Queue {
+        let wakes = self.sweeps_at.map_or(Wakes::Everything, |_| Wakes::AllButSweeps);
+        let mut taken = self.shared.take(self.patience(), wakes);
+        let records = taken.commands.iter().any(|command| matches!(command, Command::Record(..)));
+        let time = self.gathering_time();
+        if records && !taken.closing && !time.is_zero() && self.may_write() {
+            let more = self.shared.gather(time);
+            taken.commands.extend(more.commands);
+            taken.closing = more.closing;
+        }
+        taken
+    }
+
     /// How long to wait where nothing comes.
     fn patience(&self) -> Duration {
-        self.retry_at.unwrap_or(self.prune_at).since(self.clock.now())
+        let next = self.sweeps_at.map_or(self.prune_at, |sweeps_at| sweeps_at.min(self.prune_at));
+        self.retry_at.unwrap_or(next).since(self.clock.now())
+    }
+
+    /// How long calls still gather for the next transaction.
+    fn gathering_time(&self) -> Duration {
+        let until = self.shared_at.map(|began| began.plus(self.bounds.gather));
+        until.map_or(Duration::ZERO, |until| until.since(self.clock.now()))
     }
 
     fn may_write(&self) -> bool {
@@ -155,19 +201,24 @@ impl Writer {
     }
 
     fn update(&mut self, id: RequestId, update: Update) {
+        self.sweeps_at.get_or_insert_with(|| self.clock.now().plus(self.bounds.sweeps_pause));
         self.unwritten.update(id, update, self.bounds.rows_max);
     }
 
-    /// Writes what can't wait, at the end all that there is.
-    fn write(&mut self, closing: bool) {
-        let waits = if closing { !self.unwritten.is_empty() } else { self.unwritten.presses() };
+    /// Writes what can't wait, at the end all that there is. So many calls share it.
+    fn write(&mut self, closing: bool, calls: usize) {
+        let now = self.clock.now();
+        let is_due = self.sweeps_at.take_if(|sweeps_at| *sweeps_at <= now).is_some();
+        let swept = is_due && self.unwritten.has_sweeps();
+        let waits = self.unwritten.presses() || swept || (closing && !self.unwritten.is_empty());
         if !waits && self.retry_at.is_none() {
             return;
         }
+        self.shared_at = (calls > 1).then_some(now);
         match self.try_write() {
             Ok(()) => {
                 self.unwritten = Unwritten::default();
-                self.retry_at = None;
+                (self.retry_at, self.sweeps_at) = (None, None);
                 self.shared.commits.fetch_add(1, Ordering::Relaxed);
                 self.shared.rows_unwritten.store(0, Ordering::Relaxed);
                 self.tell(Health::Durable, None);
