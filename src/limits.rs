@@ -156,7 +156,7 @@ pub const EXPRESS_ROOM_BYTES: usize = 8 * 1024;
 pub const EXPRESS_COPY_BYTES_MAX: usize = 4 * 1024;
 /// Slices that an answer on the express lane gives to the socket at once: a head, and more than its buffer takes of a body.
 pub const EXPRESS_SLICES_MAX: usize = 4;
-/// Bytes of a body's pages that the socket is offered at once: others have their turn after as many.
+/// Bytes of a body's pages that one call offers to the socket, which takes as many as its buffer has room for.
 pub const EXPRESS_PAGES_BYTES_MAX: u64 = 1024 * 1024;
 /// Values that shapes may hold for all responses that have them; kept as long as the process lives.
 pub const SHARED_VALUES_MAX: usize = 1024;

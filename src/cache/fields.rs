@@ -72,7 +72,7 @@ struct Shape {
     /// out.
     lines: Box<[u8]>,
     /// Places in `lines` where values were left out, and where those are from.
-    gaps: Box<[(usize, Source)]>,
+    gaps: Box<[Gap]>,
     is_shared: bool,
 }
 
@@ -88,6 +88,9 @@ enum Source {
     CacheStatus,
     RequestId,
 }
+
+/// A place in a shape's lines, and where the value that goes there is from.
+type Gap = (usize, Source);
 
 /// A field of a shape: its name, and its value where that is shared.
 type Line = (HeaderName, Option<&'static str>);
@@ -126,7 +129,7 @@ impl Shape {
 }
 
 /// The lines of an answer, and the gaps in them.
-fn written(answer: &HeaderMap, sources: &[Source]) -> (Box<[u8]>, Box<[(usize, Source)]>) {
+fn written(answer: &HeaderMap, sources: &[Source]) -> (Box<[u8]>, Box<[Gap]>) {
     let (mut lines, mut gaps) = (Vec::new(), Vec::new());
     for ((name, value), source) in answer.iter().zip(sources) {
         lines.extend_from_slice(name.as_str().as_bytes());

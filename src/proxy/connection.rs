@@ -108,6 +108,11 @@ impl Phase {
         self.is(WAITING)
     }
 
+    /// Whether a request waits for its answer, or for the rest of it.
+    pub fn is_busy(&self) -> bool {
+        self.is(BUSY)
+    }
+
     /// Whether a head is due, or is coming.
     pub fn awaits_head(&self) -> bool {
         self.is(HEAD)
@@ -245,7 +250,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             }
             return polled;
         }
-        if self.phase.is(BUSY)
+        if self.phase.is_busy()
             && let Some(timer) = &mut self.timer
             && timer.as_mut().poll(context).is_pending()
         {

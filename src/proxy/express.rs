@@ -10,7 +10,8 @@
 //!   the socket: between two requests.
 //! - So it must be known where a request ends that hyper is given. It gets heads of known length alone and one at a time
 //!   (`Head::Whole`), what came behind them is held back, and the lane opens again when the answer is flushed. After a
-//!   head whose end is not known here the lane stays closed for the connection's life, and hyper has all of it.
+//!   head whose end is not known here, or does not come into the room, the lane stays closed for the connection's life,
+//!   and hyper has all of it.
 //! - What is held back is one room's worth at most: until it is used, nothing more is read.
 //!
 //! A connection begins without hyper ([`Express::serve`]), and has none as long as it asks for plain hits: they share
@@ -60,8 +61,10 @@ pub struct Express<'a, S> {
     lane: Lane,
     /// What hyper is to read first.
     left: BytesMut,
-    /// Bytes that came behind a request.
+    /// Bytes that came behind a request, or the part of a head that has come.
     held: BytesMut,
+    /// Whether they are that part: more is needed.
+    is_part: bool,
     /// The answer that is on its way.
     sending: Option<Sending>,
 }
@@ -86,13 +89,16 @@ impl<'a, S> Express<'a, S> {
             lane: Lane::Open,
             left: BytesMut::new(),
             held: BytesMut::new(),
+            is_part: false,
             sending: None,
         }
     }
 
-    /// What comes next: answered here, or left in `buffer` for hyper. `from` is where it begins there.
+    /// What comes next: answered here, held until it is whole, or left in `buffer` for hyper. `from` is where it begins
+    /// there.
     fn look_at(&mut self, buffer: &mut ReadBuf<'_>, from: usize) {
         let begun = Instant::now();
+        self.is_part = false;
         let length = {
             let mut room = plain::room();
             match plain::read(&buffer.filled()[from..], &mut room) {
@@ -101,26 +107,46 @@ impl<'a, S> Express<'a, S> {
                     request.length
                 }
                 Head::Whole(length) => length,
-                Head::Other => {
+                Head::Part if buffer.remaining() > 0 => {
+                    self.is_part = true;
+                    0
+                }
+                Head::Part | Head::Other => {
                     self.lane = Lane::Closed;
+                    self.visit.phase.head_is_here();
                     return;
                 }
             }
         };
-        // What was held, and did not fit into the room, comes behind what did.
-        let behind = &buffer.filled()[from + length..];
-        if !behind.is_empty() {
-            let mut held = BytesMut::with_capacity(behind.len() + self.held.len());
-            held.extend_from_slice(behind);
+        self.hold(&buffer.filled()[from + length..]);
+        if self.sending.is_some() {
+            buffer.set_filled(from);
+            return;
+        }
+        buffer.set_filled(from + length);
+        self.visit.phase.head_is_here();
+        if !self.is_part {
+            self.lane = Lane::Handed;
+        }
+    }
+
+    /// Holds bytes back, before those that are held.
+    fn hold(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let mut held = BytesMut::with_capacity(bytes.len() + self.held.len());
+            held.extend_from_slice(bytes);
             held.extend_from_slice(&self.held);
             self.held = held;
         }
-        if self.sending.is_some() {
-            buffer.set_filled(from);
-        } else {
-            buffer.set_filled(from + length);
-            self.lane = Lane::Handed;
-            self.visit.phase.head_is_here();
+    }
+
+    /// Puts what is held into `buffer`, as far as it has room.
+    fn put_held(&mut self, buffer: &mut ReadBuf<'_>) {
+        let taken = self.held.len().min(buffer.remaining());
+        buffer.put_slice(&self.held[..taken]);
+        self.held.advance(taken);
+        if self.held.is_empty() {
+            self.held = BytesMut::new(); // An empty one may keep its memory.
         }
     }
 }
@@ -175,7 +201,11 @@ impl<S: Outlet> AsyncRead for Express<'_, S> {
         let express = self.get_mut();
         if !express.left.is_empty() {
             let taken = express.left.len().min(buffer.remaining());
-            buffer.put_slice(&express.left.split_to(taken));
+            buffer.put_slice(&express.left[..taken]);
+            express.left.advance(taken);
+            if express.left.is_empty() {
+                express.left = BytesMut::new();
+            }
             return Poll::Ready(Ok(()));
         }
         let from = buffer.filled().len();
@@ -188,15 +218,21 @@ impl<S: Outlet> AsyncRead for Express<'_, S> {
                 Lane::Handed => return express.poll_beside(context, buffer),
                 Lane::Open | Lane::Closed => {}
             }
-            if express.held.is_empty() {
-                ready!(Pin::new(&mut express.stream).poll_read(context, buffer))?;
-                if buffer.filled().len() == from {
+            let reads = express.held.is_empty() || express.is_part;
+            express.put_held(buffer);
+            if reads {
+                let before = buffer.filled().len();
+                let polled = Pin::new(&mut express.stream).poll_read(context, buffer);
+                if !polled.is_ready() {
+                    express.hold(&buffer.filled()[from..]);
+                    buffer.set_filled(from);
+                }
+                ready!(polled)?;
+                if buffer.filled().len() == before {
+                    // The end. hyper gets a part of a head before it, if there is one.
+                    express.lane = Lane::Closed;
                     return Poll::Ready(Ok(()));
                 }
-            } else {
-                let taken = express.held.len().min(buffer.remaining());
-                buffer.put_slice(&express.held[..taken]);
-                express.held.advance(taken);
             }
             if express.lane == Lane::Open {
                 express.look_at(buffer, from);
@@ -231,10 +267,11 @@ impl<S: Outlet> AsyncWrite for Express<'_, S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when its own buffer is empty: with the answer's body dropped, the request is over.
+    /// hyper flushes when its own buffer is empty: with the answer's body dropped, the request is over. That the phase says,
+    /// by not being busy: a byte that has come since then, beside the answer's last ones, has begun a head.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        if self.lane == Lane::Handed && self.visit.phase.is_waiting() {
+        if self.lane == Lane::Handed && !self.visit.phase.is_busy() {
             self.lane = Lane::Open;
             if !self.held.is_empty() {
                 context.waker().wake_by_ref(); // hyper was told to wait for them.

@@ -157,13 +157,13 @@ async fn by_preface(guarded: Guarded<TcpStream>, mut visit: Visit) -> Ended {
 pub(super) async fn http1(stream: impl Outlet, visit: Visit) -> Ended {
     let (mut express, mut stop) = (Express::new(stream, &visit), visit.stop.clone());
     tokio::select! {
-        biased;
+        biased; // A client that has always something to ask does not hide the stop.
+        () = stopped(&mut stop) => {}
         is_hypers = express.serve() => {
             if !is_hypers? {
                 return Ok(express.shutdown().await?);
             }
         }
-        () = stopped(&mut stop) => {}
     }
     let interim = Interim::default();
     let service = service_fn(|request| {

@@ -26,8 +26,9 @@ pub enum Head<'a, 'r> {
     /// Another one, of a length that is known: it has no body, and asks for no other end of the connection than HTTP/1.1
     /// has by itself.
     Whole(usize),
-    /// Anything else: it has not come whole, it is too large to be read at a glance, what follows it may be its body, or
-    /// it is none.
+    /// One that has not come whole.
+    Part,
+    /// Anything else: it is too large to be read at a glance, what follows it may be its body, or it is none.
     Other,
 }
 
@@ -66,8 +67,10 @@ impl Plain<'_, '_> {
 /// Reads the head that `bytes` begin with. Costs one pass over it.
 pub fn read<'a, 'r>(bytes: &'a [u8], room: &'r mut Room<'a>) -> Head<'a, 'r> {
     let mut request = Request::new(&mut []);
-    let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(bytes, room) else {
-        return Head::Other;
+    let length = match request.parse_with_uninit_headers(bytes, room) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return Head::Part,
+        Err(_) => return Head::Other,
     };
     let fields: &'r [Header<'a>] = request.headers;
     let (Some(method), Some(target), Some(1)) = (request.method, request.path, request.version) else {
@@ -175,6 +178,7 @@ mod tests {
                 assert_eq!(length, head.find("\r\n\r\n").unwrap() + 4);
                 "whole"
             }
+            Head::Part => "part",
             Head::Other => "other",
         }
     }
@@ -227,10 +231,10 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_has_not_come_or_is_too_large_is_not_read() {
+    fn a_head_that_has_not_come_is_a_part_and_one_that_is_too_large_is_not_read() {
         let head = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
         for end in 0..head.len() {
-            assert_eq!(is(&head[..end]), "other", "{end}");
+            assert_eq!(is(&head[..end]), "part", "{end}");
         }
         assert_eq!(
             is(&format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(TARGET_BYTES_MAX))),

@@ -39,6 +39,8 @@ pub struct Sending {
     piece_start: u64,
     /// A copy of the rest's beginning, where pages can't be sent.
     copy: Bytes,
+    /// Whether the system has refused to send pages: as a filter of its calls may.
+    is_refused: bool,
     /// Whether the socket has taken all that it was given at once.
     at_once: bool,
 }
@@ -70,6 +72,7 @@ impl Sending {
             piece,
             piece_start,
             copy,
+            is_refused: false,
             at_once: true,
         })
     }
@@ -84,7 +87,12 @@ impl Sending {
         while self.block_sent < self.block.len() || !self.rest.is_empty() {
             let polled = self.poll_write(stream, context);
             self.at_once &= polled.is_ready();
-            match ready!(polled)? {
+            let polled = ready!(polled);
+            if polled.as_ref().is_err_and(is_refusal) && !self.is_refused && stream.takes_pages() {
+                self.is_refused = true;
+                continue;
+            }
+            match polled? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 bytes => phase.sent(self.took(bytes), true),
             }
@@ -99,6 +107,7 @@ impl Sending {
         if self.rest.is_empty() {
             return Pin::new(stream).poll_write(context, block);
         }
+        let takes_pages = stream.takes_pages() && !self.is_refused;
         let mut slices = [IoSlice::new(&[]); EXPRESS_SLICES_MAX];
         let mut count = 0;
         if !block.is_empty() {
@@ -113,10 +122,10 @@ impl Sending {
                     (count, from) = (count + 1, 0);
                 }
             }
-            Storage::Extent(_) if stream.takes_pages() && count == 1 => {
+            Storage::Extent(_) if takes_pages && count == 1 => {
                 return Pin::new(stream).poll_send_before(context, block);
             }
-            Storage::Extent(extent) if stream.takes_pages() => {
+            Storage::Extent(extent) if takes_pages => {
                 let bytes = (self.rest.end - self.rest.start).min(EXPRESS_PAGES_BYTES_MAX) as usize;
                 return Pin::new(stream).poll_send_pages(context, extent, self.rest.start, bytes);
             }
@@ -153,6 +162,12 @@ impl Sending {
 
 fn copied(extent: &Extent, rest: &Range<u64>) -> io::Result<Bytes> {
     extent.read_at(rest.start..rest.end.min(rest.start + PAGED_READ_BYTES))
+}
+
+/// Whether an error says of a call that it is not there, or not allowed, and nothing of the connection.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
 }
 
 impl Drop for Sending {

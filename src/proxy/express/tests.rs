@@ -16,6 +16,7 @@ use crate::cache::{Cache, Commit};
 use crate::clock::Clock;
 use crate::config::{self, Origin, Sources};
 use crate::key::Endpoints;
+use crate::proxy::connection::Guarded;
 use crate::proxy::listener::Place;
 use crate::proxy::protocol::http1;
 use crate::semantics::RequestFacts;
@@ -92,6 +93,12 @@ impl World {
         Visit::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.current.clone(), self.stop.subscribe(), place)
     }
 
+    /// Serves a connection as a listener does.
+    async fn serve(stream: impl Outlet, visit: Visit) {
+        let guarded = Guarded::new(stream, visit.phase.clone(), visit.times);
+        http1(guarded, visit).await.unwrap();
+    }
+
     fn hits(&self) -> u64 {
         self.current.load().metrics.hits.get()
     }
@@ -101,8 +108,7 @@ impl World {
         let (mut client, server) = tokio::io::duplex(1 << 15);
         client.write_all(format!("{requests}{}", get("/../", "")).as_bytes()).await.unwrap();
         let mut answers = Vec::new();
-        let (served, read) = tokio::join!(http1(server, self.visit()), client.read_to_end(&mut answers));
-        served.unwrap();
+        let ((), read) = tokio::join!(World::serve(server, self.visit()), client.read_to_end(&mut answers));
         read.unwrap();
         let refusal = b"HTTP/1.1 400 ";
         let end = answers.windows(refusal.len()).rposition(|bytes| bytes == refusal);
@@ -139,6 +145,7 @@ async fn a_plain_hit_is_answered_before_hyper_and_anything_else_is_left_whole_fo
     assert_eq!(read(&mut express).await, head.as_bytes());
     assert_eq!(world.hits(), 2);
     // What is behind it waits until it is answered.
+    visit.phase.busy();
     let mut room = [0; 64];
     let mut nothing = ReadBuf::new(&mut room);
     std::future::poll_fn(|context| {
@@ -149,7 +156,6 @@ async fn a_plain_hit_is_answered_before_hyper_and_anything_else_is_left_whole_fo
     })
     .await;
     assert_eq!(world.hits(), 2);
-    visit.phase.busy();
     visit.phase.waiting(true);
     express.flush().await.unwrap();
     assert_eq!(read(&mut express).await, get("/b.png", "").as_bytes());
@@ -171,7 +177,7 @@ async fn what_may_be_a_body_is_never_read_as_a_request() {
         "PUT /a.png HTTP/1.1\r\nhost: img.test\r\ntransfer-encoding: chunked\r\n\r\n".into(),
         "GET /a.png HTTP/1.1\r\nhost: img.test\r\nupgrade: x\r\n\r\n".into(),
         "GET /a.png HTTP/1.1\r\nhost: img.test\r\nconnection: close\r\n\r\n".into(),
-        "GET /a.png HTTP/1.1\r\nhost: img.te".into(),
+        format!("{:c<1$}", "GET /a.png HTTP/1.1\r\nhost: img.test\r\ncookie: ", EXPRESS_ROOM_BYTES),
     ] {
         let visit = world.visit();
         let (mut client, server) = tokio::io::duplex(1 << 16);
@@ -182,6 +188,37 @@ async fn what_may_be_a_body_is_never_read_as_a_request() {
         }
     }
     assert_eq!(world.hits(), 0);
+}
+
+#[tokio::test]
+async fn a_plain_hit_is_one_in_whatever_pieces_it_comes() {
+    let world = World::with("/a.png", &[], b"body");
+    let request = get("/a.png", "");
+    for piece in [1, 7, 40] {
+        let visit = world.visit();
+        let (mut client, server) = tokio::io::duplex(1 << 16);
+        let writing = async {
+            for bytes in request.as_bytes().chunks(piece) {
+                client.write_all(bytes).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            client.shutdown().await.unwrap();
+        };
+        let reading = async {
+            // As where HTTP/2 may be spoken: the first bytes are read for that.
+            let (stream, _) = crate::proxy::preface::read(server).await.unwrap();
+            Express::new(stream, &visit).read(&mut [0; 8192]).await.unwrap()
+        };
+        let ((), left) = tokio::join!(writing, reading);
+        assert_eq!(left, 0, "nothing is left for hyper: {piece}");
+    }
+    assert_eq!(world.hits(), 3);
+    // A part that its client ends with is hyper's to judge.
+    let visit = world.visit();
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    client.write_all(&request.as_bytes()[..30]).await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read(&mut Express::new(server, &visit)).await, request.as_bytes()[..30]);
 }
 
 #[tokio::test]
@@ -237,12 +274,12 @@ async fn an_answer_that_its_client_takes_slowly_is_whole_even_where_the_connecti
     let world = World::with("/a.png", &[], &body);
     let (mut client, server) = tokio::io::duplex(1000);
     client.write_all(get("/a.png", "").as_bytes()).await.unwrap();
-    let serving = tokio::spawn(http1(server, world.visit()));
+    let serving = tokio::spawn(World::serve(server, world.visit()));
     let mut answer = vec![0; 1000];
     client.read_exact(&mut answer).await.unwrap();
     world.stop.send_replace(true);
     client.read_to_end(&mut answer).await.unwrap();
-    serving.await.unwrap().unwrap();
+    serving.await.unwrap();
     let start = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
     assert!(answer[start..] == body, "{} of {} bytes", answer.len() - start, body.len());
     assert_eq!(world.current.load().metrics.bytes_sent.get(), body.len() as u64);
@@ -256,8 +293,11 @@ async fn a_large_body_goes_to_a_socket_as_pages_and_is_the_same_to_a_client_that
     let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     assert_eq!(server.takes_pages(), cfg!(target_os = "linux"));
-    client.write_all([get("/a.png", ""), get("/a.png", ""), get("/../", "")].concat().as_bytes()).await.unwrap();
-    let serving = tokio::spawn(http1(server, world.visit()));
+    client
+        .write_all([get("/a.png", ""), get("/a.png", ""), get("/../", "")].concat().as_bytes())
+        .await
+        .unwrap();
+    let serving = tokio::spawn(World::serve(server, world.visit()));
     let mut answers = vec![0; 1000];
     client.read_exact(&mut answers).await.unwrap();
     // Purged while its pages wait in the socket, with something else stored after it.
@@ -267,9 +307,39 @@ async fn a_large_body_goes_to_a_socket_as_pages_and_is_the_same_to_a_client_that
     world.cache.shed(u64::MAX);
     world.store("/b.png", &[], &vec![0; body.len()]);
     client.read_to_end(&mut answers).await.unwrap();
-    serving.await.unwrap().unwrap();
+    serving.await.unwrap();
     let start = answers.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
     assert!(answers[start..].starts_with(&body));
+}
+
+/// hyper's answer waits in its own buffer for a client that does not read when the next bytes come: they begin a head
+/// while the answer's body is dropped already.
+#[tokio::test]
+async fn what_comes_while_hypers_answer_is_being_flushed_is_answered() {
+    let body = vec![b'x'; 60 * 1024];
+    for part in [1, 10, get("/a.png", "").len()] {
+        let world = World::with("/a.png", &[], &body);
+        let (mut client, server) = tokio::io::duplex(1000);
+        let ranged = get("/a.png", "range: bytes=0-\r\n");
+        client.write_all(ranged.as_bytes()).await.unwrap();
+        let serving = tokio::spawn(World::serve(server, world.visit()));
+        let mut answers = vec![0; 500];
+        client.read_exact(&mut answers).await.unwrap();
+        let next = get("/a.png", "");
+        client.write_all(&next.as_bytes()[..part]).await.unwrap();
+        for _ in 0..50 {
+            tokio::task::yield_now().await; // hyper reads beside its answer.
+        }
+        let rest = [&next.as_bytes()[part..], get("/../", "").as_bytes()].concat();
+        client.write_all(&rest).await.unwrap(); // It has room for as much.
+        let patience = Duration::from_secs(60);
+        let read = tokio::time::timeout(patience, client.read_to_end(&mut answers)).await;
+        read.expect("the second request is seen").unwrap();
+        serving.await.unwrap();
+        let answers = String::from_utf8_lossy(&answers);
+        assert_eq!(answers.matches("HTTP/1.1 20").count(), 2, "{part}");
+        assert!(answers.contains("HTTP/1.1 400 "));
+    }
 }
 
 /// A response's own fields, beside what makes it storable.
