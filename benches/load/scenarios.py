@@ -1,8 +1,10 @@
 """The scenarios. Each yields rows: the figures of every round of one server under one load."""
 
+import base64
 import json
 import re
 import time
+import urllib.request
 
 import process
 import servers
@@ -159,12 +161,13 @@ def purges(bench):
         bench.turns.fill(server, size, keys)
         bench.turns.fill(server, size, exact, template=template(size, "exact"))
         for prefix in range(prefixes):
-            bench.turns.fill(server, size, under, template=template(size, f"prefix-{prefix:03}"))
+            bench.turns.fill(server, size, under, template=template(size, f"prefix-{prefix}"))
         rate = SHARE_UNDER_PURGES * bench.turns.wrk(server, variant, size, connections, keys, 2)["rate"]
         bench.say(f"purges: {rate:.0f} hits a second, {seconds} s each with and without")
         plan = {"rate": rate, "seconds": seconds, "order": "zipf", "keys": keys}
         for turn in range(bench.rounds):
             figures["without"].append(bench.turns.drive(server, variant, size, connections, **plan))
+            before = stored(server)
             figures["under purges"].append(bench.turns.drive(
                 server, variant, size, connections, **plan, seed=turn + 8,
                 purge_to=f"127.0.0.1:{server.admin_port}", purge_key=servers.FRESHET_KEY,
@@ -176,9 +179,25 @@ def purges(bench):
             for lane in figures["under purges"][-1]["purges"]:
                 if lane["errors"]:
                     raise process.Failed(f"purges: {lane}")
+            # A purge of nothing would cost no hit anything. The store counts the last removals a little late.
+            exact_lane, prefix_lane = figures["under purges"][-1]["purges"]
+            wanted = exact_lane["requests"] + under * prefix_lane["requests"]
+            removed = before - stored(server)
+            if removed < 0.9 * wanted:
+                raise process.Failed(f"purges: {removed} keys went, of {wanted} that were purged")
     finally:
         server.stop()
     return [row("purges", kind, size, connections, keys, rounds, offered=rate) for kind, rounds in figures.items()]
+
+
+def stored(server):
+    """How many keys it has, once nothing is under way in it."""
+    settle(server)
+    credentials = base64.b64encode(f"{servers.FRESHET_KEY}:".encode()).decode()
+    fields = {"Authorization": f"Basic {credentials}"}
+    request = urllib.request.Request(f"http://127.0.0.1:{server.admin_port}/metrics", headers=fields)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return int(float(re.search(r"^freshet_cache_entries (\S+)$", answer.read().decode(), re.M)[1]))
 
 
 def crowd(bench):
