@@ -238,8 +238,8 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             // granted, threads, for clients
-            (1_048_576,   2,     Some(1_048_014)),
-            (65_536,      64,    Some(64_664)),
+            (1_048_576,   2,     Some(1_048_013)),
+            (65_536,      64,    Some(64_663)),
             (1024,        2,     Some(487)),
             (256,         2,     Some(103)),
             (256,         16,    Some(68)),

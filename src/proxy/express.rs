@@ -98,10 +98,14 @@ impl<'a, S> Express<'a, S> {
     /// there.
     fn look_at(&mut self, buffer: &mut ReadBuf<'_>, from: usize) {
         let begun = Instant::now();
-        self.is_part = false;
+        let bytes = &buffer.filled()[from..];
         let length = {
             let mut room = plain::room();
-            match plain::read(&buffer.filled()[from..], &mut room) {
+            let head = match std::mem::take(&mut self.is_part) && !plain::may_be_whole(bytes) {
+                true => Head::Part, // As hyper does: a head in many pieces is not read from its beginning for each.
+                false => plain::read(bytes, &mut room),
+            };
+            match head {
                 Head::Plain(request) => {
                     self.sending = self.visit.express(&request, begun);
                     request.length

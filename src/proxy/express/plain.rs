@@ -64,6 +64,11 @@ impl Plain<'_, '_> {
     }
 }
 
+/// Whether there is an empty line, which ends a head.
+pub fn may_be_whole(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|two| two == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
+}
+
 /// Reads the head that `bytes` begin with. Costs one pass over it.
 pub fn read<'a, 'r>(bytes: &'a [u8], room: &'r mut Room<'a>) -> Head<'a, 'r> {
     let mut request = Request::new(&mut []);
@@ -235,6 +240,7 @@ mod tests {
         let head = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
         for end in 0..head.len() {
             assert_eq!(is(&head[..end]), "part", "{end}");
+            assert!(!may_be_whole(&head.as_bytes()[..end]), "{end}");
         }
         assert_eq!(
             is(&format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(TARGET_BYTES_MAX))),
