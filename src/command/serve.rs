@@ -244,8 +244,8 @@ mod tests {
             (256,         2,     Some(103)),
             (256,         16,    Some(68)),
             (256,         64,    None),
-            (51,          2,     None),
-            (52,          2,     Some(1)),
+            (52,          2,     None),
+            (53,          2,     Some(1)),
             (0,           1,     None),
         ];
         for (granted, threads, expected) in table {
