@@ -191,7 +191,7 @@ impl App {
         let tls = tls(&config)?;
         let instance = random_name().map_err(StartError::System)?;
 
-        let cache = Cache::new(config.cache.max_bytes, clock.clone());
+        let cache = Cache::in_parts(config.cache.parts, config.cache.max_bytes, clock.clone());
         let endpoints = Arc::new(Endpoints::with_routes(&config.accounts, &config.routes));
         let purger = open_ledger(&config, &endpoints, &cache, &clock)?;
         let metrics = Arc::new(Metrics::default());

@@ -111,6 +111,15 @@ pub const OBJECT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const PROCESS_BYTES_MIN: u64 = 32 * 1024 * 1024;
 /// Hard minimum of `cache.max_bytes`.
 pub const CACHE_BYTES_MIN: u64 = 1024 * 1024;
+/// How much nicer the sweeper's thread is than the others (`nice(2)`): it has a third of the weight of one that serves, where
+/// they share a core. A sweep is seen by nobody; a hit that waits is.
+pub const SWEEPER_NICER: i32 = 5;
+/// Tables that the store is made of, at most: what each has of its own is a tenth of a MiB.
+pub const STORE_PARTS_MAX: u64 = 1024;
+/// Least room of one of them, in bytes, where there are several: so that it matters little that one fills before another.
+pub const STORE_PART_BYTES_MIN: u64 = 256 * 1024 * 1024;
+/// The largest bodies, of `cache.object_max_bytes`, that it has room for at least, for the same reason.
+pub const STORE_PART_OBJECTS_MIN: u64 = 8;
 /// Bytes that a body which is not stored may run ahead of its slowest reader, and the origin ahead of the
 /// fastest.
 pub const STREAM_WINDOW_BYTES: usize = 1024 * 1024;
@@ -172,6 +181,8 @@ pub const HOTTEST_MAX: usize = 1000;
 pub const HOTTEST_BYTES_MAX: usize = 1024 * 1024;
 /// Keys collected from the index under one hold of its lock.
 pub const SWEEP_SLICE_KEYS: usize = 256;
+/// Keys that are swept before the sweeper pauses, as long as they took: it may share its core with a thread that serves.
+pub const SWEEP_RUN_KEYS: usize = 32;
 /// Keys that one page of a list looks at; beyond it the page ends early and says where to go on.
 pub const PAGE_LOOKS_MAX: usize = 4096;
 /// How long the sweeper waits when a purge wakes it: whoever purges answers first, however few the cores are.

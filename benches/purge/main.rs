@@ -49,7 +49,7 @@ impl Figure {
 }
 
 /// What a process of its own measures.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "visible",
     "hits",
     "check",
@@ -58,6 +58,7 @@ const PARTS: [&str; 10] = [
     "index-path",
     "index-scattered",
     "memory",
+    "map",
     "moka-memory",
     "moka",
 ];
@@ -109,6 +110,7 @@ fn measure(part: &str, entries: usize) {
         "hits" => hits::figures(entries),
         "check" => parts::check(),
         "memory" => parts::memory(entries),
+        "map" => parts::map(entries),
         "moka-memory" => parts::moka_memory(entries),
         "moka" => moka_alone::figures(entries),
         index => parts::index(index.trim_start_matches("index-"), entries),

@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use freshet::cache::parts::{FencesAlone, IndexAlone, ResourceAlone};
+use freshet::cache::parts::{FencesAlone, IndexAlone, MapAlone, ResourceAlone};
 use freshet::cache::{Body, Cache};
 use freshet::clock::Clock;
 use freshet::key::{Endpoints, Key};
@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::Figure;
 use crate::support::{self, resident_bytes};
-use crate::world::{World, median, thread_time, url};
+use crate::world::{World, median, micros, thread_time, url};
 
 /// What the fences of a row are over.
 #[derive(Clone, Copy)]
@@ -194,6 +194,37 @@ fn variant(
 ) -> Arc<freshet::cache::Variant> {
     let body = Body::new(vec![Bytes::from(vec![7; 64])]);
     cache.variant(lead, StatusCode::OK, response, Tags::default(), body, cache.now())
+}
+
+/// The map alone, where a third of its entries are removed: whoever removes one now and then builds a table of moka's
+/// anew, and who looks for a key in that table meanwhile waits.
+pub fn map(entries: usize) -> Vec<Figure> {
+    let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
+    let endpoints = support::endpoints();
+    let resource = |at: usize| {
+        let key = endpoints.parse_url(&url(at)).expect("a valid URL").key;
+        (hasher.hash_one(key.as_str()), ResourceAlone::new(at as u64, &key, None))
+    };
+    let in_parts = |parts: usize| {
+        let map = MapAlone::new(parts);
+        (0..entries).map(resource).for_each(|(hash, resource)| map.insert(hash, &resource));
+        let hashes: Vec<u64> = (0..entries / 3).map(|at| resource(at).0).collect();
+        let timed = |hash| {
+            let start = Instant::now();
+            map.remove(hash);
+            start.elapsed()
+        };
+        let times: Vec<Duration> = hashes.into_iter().map(timed).collect();
+        let slow = times.iter().filter(|time| time.as_millis() >= 1);
+        let slowest = times.iter().max().expect("there are some").as_secs_f64() * 1e3;
+        let mean = micros(times.iter().sum()) / times.len() as f64;
+        let value = format!("{mean:.1} µs; {} of over 1 ms; {slowest:.2} ms", slow.count());
+        Figure::told(
+            &format!("the map in {parts} parts, a third removed: mean; slow ones; the slowest"),
+            value,
+        )
+    };
+    [1, 4, 16].map(in_parts).into()
 }
 
 /// What moka itself takes for a hash and a handle.

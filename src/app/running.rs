@@ -187,8 +187,15 @@ fn in_place(before: &Config, mut wanted: Config) -> Config {
     // Whether TLS is spoken is known from the start; what is shown there may change.
     wanted.admin.tls = before.admin.tls.clone().map(|pair| wanted.admin.tls.unwrap_or(pair));
     wanted.tls = before.tls.clone().map(|tls| Tls { listen: tls.listen, ..wanted.tls.unwrap_or(tls) });
-    wanted.cache.object_max_bytes = wanted.cache.object_max_bytes.min(before.cache.max_bytes);
     wanted.cache.max_bytes = before.cache.max_bytes;
+    wanted.cache.parts = before.cache.parts;
+    let (wish, most) = (wanted.cache.object_max_bytes, before.cache.part_bytes());
+    if wish > most {
+        wanted.warnings.push(format!(
+            "cache.object_max_bytes: no room for {wish} bytes in one part of the store as it began; {most} until the next start"
+        ));
+        wanted.cache.object_max_bytes = most;
+    }
     wanted.ledger = before.ledger.clone();
     wanted.log.format = before.log.format;
     wanted.access_log = before.access_log.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
 
@@ -17,10 +17,11 @@ use super::pages::Pages;
 use super::snapshot::Verdict;
 use super::span::{Span, Subject};
 use super::store::{Resource, Store, Update};
-use super::sync::{Mutex, yield_now};
+use super::sync::{Mutex, pause};
 use super::variant::Variant;
 use crate::clock::{Clock, Moment};
 use crate::key::Key;
+use crate::limits;
 use crate::semantics::Fill;
 use crate::target::{Mode, Tags, Target};
 
@@ -82,17 +83,22 @@ pub struct Figures {
 }
 
 impl Cache {
-    /// An empty cache that holds `max_bytes`.
+    /// An empty cache that holds `max_bytes`, in one table.
     pub fn new(max_bytes: u64, clock: Clock) -> Arc<Cache> {
-        Cache::with(Pages::new(), max_bytes, clock)
+        Cache::in_parts(1, max_bytes, clock)
+    }
+
+    /// The same in so many tables, a power of two, each of which has its share of the room (`map.rs` says what for).
+    pub fn in_parts(parts: usize, max_bytes: u64, clock: Clock) -> Arc<Cache> {
+        Cache::with(Pages::new(), parts, max_bytes, clock)
     }
 
     /// The same with a memory file of the caller's, or without one.
-    pub(super) fn with(pages: Arc<Pages>, max_bytes: u64, clock: Clock) -> Arc<Cache> {
+    pub(super) fn with(pages: Arc<Pages>, parts: usize, max_bytes: u64, clock: Clock) -> Arc<Cache> {
         let fences = Fences::by(clock.clone());
         let flights = Flights::new(fences.clone());
         let (markers, shapes) = (Markers::default(), Shapes::default());
-        let store = Store::new(max_bytes);
+        let store = Store::new(parts, max_bytes);
         Arc::new(Cache { clock, fences, flights, markers, store, shapes, pages, max_bytes })
     }
 
@@ -326,6 +332,10 @@ impl Cache {
     }
 
     fn sweep_until_closed(&self) {
+        // Of this thread alone, and always allowed.
+        if let Err(error) = rustix::process::nice(limits::SWEEPER_NICER) {
+            tracing::debug!(%error, "sweeps have the priority of hits");
+        }
         while let Job::Sweep(sweep) = self.fences.next_job() {
             self.work(&sweep);
         }
@@ -354,15 +364,18 @@ impl Cache {
         let mut cursor: Option<Resource> = None;
         loop {
             let slice = self.store.index().slice(&sweep.span, cursor.as_ref());
-            for indexed in &slice {
-                freed.add(self.sweep_resource(sweep, indexed));
+            for run in slice.chunks(limits::SWEEP_RUN_KEYS) {
+                let began = Instant::now();
+                run.iter().for_each(|indexed| freed.add(self.sweep_resource(sweep, indexed)));
+                if run.len() == limits::SWEEP_RUN_KEYS {
+                    pause(began.elapsed()); // Hits go first: as long a time is theirs.
+                }
             }
             let Some(last) = slice.into_iter().next_back() else { return freed };
             cursor = Some(last);
             if !self.fences.is_alive(sweep.number) {
                 return freed;
             }
-            yield_now(); // Hits go first.
         }
     }
 

@@ -364,12 +364,12 @@ impl Model {
         ];
         let wide: Vec<Target> = wide.iter().map(|text| target(demo, text)).collect();
         let clock = Clock::manual(1_700_000_000);
-        let max_bytes = if shape == Shape::Tight { 8 * 1024 } else { 64 * 1024 * 1024 };
+        let (parts, max_bytes) = if shape == Shape::Tight { (1, 8 * 1024) } else { (4, 64 * 1024 * 1024) };
         Model {
             accepts: if random.one_in(4) { ACCEPTS } else { 3 },
             random,
             shape,
-            cache: Cache::new(max_bytes, clock.clone()),
+            cache: Cache::in_parts(parts, max_bytes, clock.clone()),
             clock,
             keys: paths.iter().map(|(account, path)| key(*account, path)).collect(),
             urls: paths.iter().map(|(account, path)| target(*account, path)).collect(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::fence::Fences;
 use super::index::Index;
+use super::map::Map;
 use super::snapshot::Verdict;
 use super::span::{Span, Subject};
 use super::store::Resource;
@@ -65,5 +66,25 @@ impl IndexAlone {
     /// Removes it from both.
     pub fn remove(&self, resource: &ResourceAlone) {
         self.0.remove(&resource.0);
+    }
+}
+
+/// The map alone, with room for all.
+pub struct MapAlone(Map);
+
+impl MapAlone {
+    /// An empty one of so many parts.
+    pub fn new(parts: usize) -> MapAlone {
+        MapAlone(Map::new(parts, 1 << 46, |_, _| {}))
+    }
+
+    /// Puts a resource under a hash.
+    pub fn insert(&self, hash: u64, resource: &ResourceAlone) {
+        self.0.insert(hash, resource.0.clone());
+    }
+
+    /// Removes what is under it.
+    pub fn remove(&self, hash: u64) {
+        self.0.remove(hash);
     }
 }

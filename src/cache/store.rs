@@ -153,12 +153,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// An empty store that holds `max_bytes` of weight.
-    pub fn new(max_bytes: u64) -> Store {
+    /// An empty store that holds `max_bytes` of weight, in so many parts of the map.
+    pub fn new(parts: usize, max_bytes: u64) -> Store {
         let index = Arc::new(Index::default());
         let evicted = Arc::new(AtomicU64::new(0));
         let (told, counted) = (index.clone(), evicted.clone());
-        let map = Map::new(max_bytes, move |resource, leaving| {
+        let map = Map::new(parts, max_bytes, move |resource, leaving| {
             told.remove(resource);
             if leaving == Leaving::Evicted {
                 counted.fetch_add(1, Ordering::Relaxed);

@@ -168,7 +168,7 @@ impl<'a> Reading<'a> {
             section.bytes("process_max_bytes", 0, limits::PROCESS_BYTES_MIN..=1 << 46, problems);
         let process_max_bytes = has_limit.then_some(process_max_bytes);
         section.finish(problems);
-        Cache { max_bytes, process_max_bytes, object_max_bytes: object_max_bytes.min(max_bytes) }
+        Cache::new(max_bytes, object_max_bytes, process_max_bytes)
     }
 
     fn fetch(&mut self, root: &mut Section<'a>) -> Fetch {

@@ -527,3 +527,23 @@ fn err_tls_that_is_wrong_is_told() {
     let problems = read(&format!("[tls]\n{good}\nlisten = \"0.0.0.0:8443\"\n{weak}")).unwrap_err();
     assert!(problems[0].contains("refused off loopback"), "{problems:?}");
 }
+
+#[test]
+fn each_part_of_a_large_store_has_room_for_several_of_the_largest_bodies() {
+    const MIB: u64 = 1 << 20;
+    for (max_mib, object_mib, parts) in [
+        (1, 32, 1),
+        (511, 32, 1),
+        (512, 32, 2),
+        (3_000, 32, 8),
+        (3_000, 1, 8),
+        (3_000, 64, 4),
+        (3_000, 1_024, 1),
+        (16_384, 1_024, 2),
+        (1 << 26, 32, 1024),
+    ] {
+        let cache = Cache::new(max_mib * MIB, object_mib * MIB, None);
+        assert_eq!(cache.parts, parts, "{max_mib} MiB, bodies up to {object_mib}");
+        assert!(cache.object_max_bytes <= cache.part_bytes());
+    }
+}

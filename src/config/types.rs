@@ -17,6 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use super::authority::Authority;
 use super::changes::Stated;
 use super::grant::Grant;
+use crate::limits;
 use crate::tls::Pair;
 
 /// A whole config.
@@ -127,6 +128,23 @@ pub struct Cache {
     pub object_max_bytes: u64,
     /// Most memory that the whole process may have, in bytes; nothing: what the system lets it have.
     pub process_max_bytes: Option<u64>,
+    /// Tables that the store is made of (`cache/map.rs`), a power of two; from the start on.
+    pub parts: usize,
+}
+
+impl Cache {
+    /// What a file says, with as many parts as go with it: each has room for several of the largest bodies.
+    pub fn new(max_bytes: u64, object_max_bytes: u64, process_max_bytes: Option<u64>) -> Cache {
+        let object_max_bytes = object_max_bytes.min(max_bytes);
+        let part_bytes = limits::STORE_PART_BYTES_MIN.max(limits::STORE_PART_OBJECTS_MIN * object_max_bytes);
+        let parts = (max_bytes / part_bytes).clamp(1, limits::STORE_PARTS_MAX);
+        Cache { max_bytes, object_max_bytes, process_max_bytes, parts: 1 << parts.ilog2() }
+    }
+
+    /// Room of each part, in bytes: no body may be larger.
+    pub fn part_bytes(&self) -> u64 {
+        self.max_bytes / self.parts as u64
+    }
 }
 
 /// `[fetch]`

@@ -109,6 +109,22 @@ fn a_bad_config_changes_nothing_and_says_what_is_wrong() {
 }
 
 #[test]
+fn larger_bodies_than_a_part_of_the_store_has_room_for_wait_for_the_next_start_and_are_told() {
+    let origin = Origin::new(picture("picture"));
+    let text = |object: &str| format!("[cache]\nobject_max_bytes = \"{object}\"\n{}", before(&origin));
+    let server = Rewritable::start(&text("32MiB")); // Of 512 MiB, in two parts.
+    assert_eq!(server.reload(&text("256MiB")).unwrap().warnings, [""; 0]);
+    let warnings = server.reload(&text("257MiB")).unwrap().warnings;
+    assert_eq!(
+        warnings,
+        [
+            "cache.object_max_bytes: no room for 269484032 bytes in one part of the store as it began; 268435456 until the \
+          next start"
+        ]
+    );
+}
+
+#[test]
 fn reading_again_takes_an_operators_key() {
     let origin = Origin::new(picture("picture"));
     let server = Rewritable::start(&format!("{}{}", operator(), before(&origin)));

@@ -197,7 +197,7 @@ fn a_body_that_can_not_be_read_answers_nobody_and_is_fetched_again() {
 #[test]
 fn a_cache_without_a_file_stores_large_bodies_all_the_same() {
     let clock = Clock::manual(1_700_000_000);
-    let cache = Cache::with(Pages::none(), 4 << 20, clock.clone());
+    let cache = Cache::with(Pages::none(), 1, 4 << 20, clock.clone());
     store(&cache, &clock, "/a.png", body(200 * 1024));
     let Lookup::Found(found) = cache.look_up(&key(DEMO, "/a.png"), &fields(0)) else {
         panic!("it is stored")

@@ -27,7 +27,11 @@ pub struct Map {
 }
 
 impl Map {
-    pub fn new(max_bytes: u64, left: impl Fn(&Resource, Leaving) + Send + Sync + 'static) -> Map {
+    pub fn new(
+        _parts: usize,
+        max_bytes: u64,
+        left: impl Fn(&Resource, Leaving) + Send + Sync + 'static,
+    ) -> Map {
         let (table, maintenance) = (Mutex::default(), Mutex::default());
         Map { table, locks: Default::default(), maintenance, max_bytes, left: Box::new(left) }
     }
