@@ -151,7 +151,8 @@ export const look = {
       'plots that show the same time',
     );
     await plot.getByText('As a table').click();
-    expect((await plot.locator('tbody tr').count()) === 90, 'rows of the table');
+    // The table is filled when the browser tells that it was opened.
+    await until('ninety rows of the table', async () => (await plot.locator('tbody tr').count()) === 90);
     await desk.close();
   },
 
