@@ -114,7 +114,7 @@ pub const CACHE_BYTES_MIN: u64 = 1024 * 1024;
 /// How much nicer the sweeper's thread is than the others (`nice(2)`): it has a third of the weight of one that serves, where
 /// they share a core. A sweep is seen by nobody; a hit that waits is.
 pub const SWEEPER_NICER: i32 = 5;
-/// Tables that the store is made of, at most: what each has of its own is a tenth of a MiB.
+/// Tables that the store is made of, at most: each has memory of its own, for what it counts and what waits to be done.
 pub const STORE_PARTS_MAX: u64 = 1024;
 /// Least room of one of them, in bytes, where there are several: so that it matters little that one fills before another.
 pub const STORE_PART_BYTES_MIN: u64 = 256 * 1024 * 1024;

@@ -332,7 +332,8 @@ impl Cache {
     }
 
     fn sweep_until_closed(&self) {
-        // Of this thread alone, and always allowed.
+        // Always allowed, and of this thread alone: elsewhere it would be of the whole process.
+        #[cfg(target_os = "linux")]
         if let Err(error) = rustix::process::nice(limits::SWEEPER_NICER) {
             tracing::debug!(%error, "sweeps have the priority of hits");
         }
