@@ -258,10 +258,11 @@ impl Origin {
         tokio::select! {
             biased;
             () = interim.too_many.notified() => Err(Failure::BadResponse.into()),
-            sent = connection.sender.send_request(request) => match sent {
-                Ok(_) if interim.is_too_many() => Err(Failure::BadResponse.into()),
-                Ok(response) => Ok(response),
-                Err(error) => Err(unanswered(error)),
+            sent = connection.send(request) => match sent {
+                Some(Ok(_)) if interim.is_too_many() => Err(Failure::BadResponse.into()),
+                Some(Ok(response)) => Ok(response),
+                Some(Err(error)) => Err(unanswered(error)),
+                None => Err(Failure::Incomplete.into()),
             },
             () = late => Err(Failure::HeadTimeout.into()),
             () = sleep_until(*deadline) => Err(Failure::HeadTimeout.into()),

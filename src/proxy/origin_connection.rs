@@ -1,21 +1,25 @@
 //! One connection to an origin: the socket, hyper's driver of it, and whether it may be used again.
 //!
 //! Invariants: a connection that is dropped is closed, whatever its driver waits for; one on which something came while
-//! it waited, or that has ended, is known before a request goes out on it. No lock.
+//! it waited, or that has ended, is known before a request goes out on it; a request that no driver takes is not waited
+//! for. No lock.
 
+use std::future::ready;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{self, Context, Poll};
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
@@ -24,11 +28,11 @@ use crate::limits::{RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
 
 /// See the module.
 pub struct Connection {
-    /// Where requests go in.
+    /// Where requests go in, by [`Connection::send`].
     pub sender: SendRequest<RequestBody>,
     received: Arc<AtomicU64>,
     socket: Arc<TcpStream>,
-    driver: AbortHandle,
+    driver: JoinHandle<()>,
 }
 
 impl Connection {
@@ -41,6 +45,25 @@ impl Connection {
         let socket = Arc::new(socket);
         let Some((tls, name)) = tls else { return speak_http(Shared(socket.clone()), socket).await };
         speak_http(tls.connect(name, Shared(socket.clone())).await?, socket).await
+    }
+
+    /// Sends a request and reads the head of its response; nothing where the request was lost. Once on each connection
+    /// that has ended.
+    ///
+    /// A request may be handed over in the very moment in which the connection ends, on another thread. Then it can stay
+    /// in hyper's channel, where nobody takes it and nobody says so (hyperium/hyper#4122).
+    pub async fn send(&mut self, request: Request<RequestBody>) -> Option<hyper::Result<Response<Incoming>>> {
+        let mut sending = pin!(self.sender.send_request(request));
+        tokio::select! {
+            biased;
+            sent = &mut sending => return Some(sent),
+            _ = &mut self.driver => {}
+        }
+        tokio::select! {
+            biased;
+            sent = sending => Some(sent),
+            () = ready(()) => None,
+        }
     }
 
     /// Bytes that it has brought so far, as HTTP sees them.
@@ -82,7 +105,7 @@ where
             tracing::debug!(%error, "a connection to the origin ended");
         }
     });
-    Ok(Connection { sender, received, socket, driver: driver.abort_handle() })
+    Ok(Connection { sender, received, socket, driver })
 }
 
 /// A socket that its [`Connection`] may ask about while hyper's driver reads and writes it.
@@ -95,7 +118,7 @@ impl AsyncRead for Shared {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.0.poll_read_ready(context))?;
+            task::ready!(self.0.poll_read_ready(context))?;
             match self.0.try_read_buf(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read.map(drop)),
@@ -111,7 +134,7 @@ impl Shared {
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(context))?;
+            task::ready!(self.0.poll_write_ready(context))?;
             match write(&self.0) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
@@ -168,5 +191,71 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Barrier;
+    use std::time::Duration;
+
+    use http::Uri;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const TIMES: u32 = 10_000;
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    /// The driver runs on one thread, the request is handed over on another, later and later until it comes too late, and
+    /// back: so most come at about the end.
+    #[test]
+    fn request_at_a_connections_end_is_never_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (give, take) = std::sync::mpsc::channel::<Connection>();
+        let both = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = runtime();
+                for _ in 0..TIMES {
+                    runtime.block_on(async {
+                        let socket = TcpStream::connect(address).await.unwrap();
+                        SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap(); // It leaves nothing behind.
+                        let connection = Connection::over(socket, None).await.unwrap();
+                        let (_server, _) = listener.accept().unwrap();
+                        let driver = connection.driver.abort_handle();
+                        give.send(connection).unwrap();
+                        both.wait();
+                        driver.abort();
+                        while !driver.is_finished() {
+                            tokio::task::yield_now().await;
+                        }
+                    });
+                }
+            });
+            let runtime = runtime();
+            let mut delay: u32 = 0;
+            for at in 0..TIMES {
+                let mut connection = take.recv().unwrap();
+                let mut request = Request::new(RequestBody::default());
+                *request.uri_mut() = Uri::from_static("/");
+                both.wait();
+                for _ in 0..delay {
+                    std::hint::spin_loop();
+                }
+                let is_late = connection.sender.is_closed();
+                let sent = runtime.block_on(async { timeout(PATIENCE, connection.send(request)).await });
+                let sent = sent.unwrap_or_else(|_| panic!("request {at} is waited for"));
+                assert!(!matches!(sent, Some(Ok(_))), "nobody is there to answer it");
+                let step = at % 20;
+                delay = if is_late { delay.saturating_sub(step) } else { delay + step };
+            }
+        });
     }
 }
