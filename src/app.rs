@@ -413,8 +413,8 @@ fn spawn_plane<S: Future<Output = ()>>(
     thread::Builder::new().name(name.into()).spawn(plane).map_err(StartError::System)
 }
 
-/// A thread that looks after what changes by itself, until the stop: the history's steps, the memory, and what an earlier
-/// config has left. On one of its own, and not on a plane's: the cache's figures take locks that a sweep holds for moments.
+/// A thread that looks after what changes by itself, until the stop: the store's pending work, the history's steps, the
+/// memory, and what an earlier config has left. On one of its own, and not on a plane's: the cache's figures take locks that a sweep holds for moments.
 fn spawn_watch(
     telemetry: Telemetry,
     running: Arc<Running>,
@@ -425,6 +425,8 @@ fn spawn_watch(
         let mut memory = memory::Watch::new();
         let most_allowed = process::memory_limit();
         loop {
+            // What was removed while nobody asks for anything is held by the store's pending work until it is done.
+            running.cache.settle();
             let (figures, purges) = (running.cache.figures(), running.purger.figures().accepted);
             let gauges = Gauges { entries: figures.entries, bytes: figures.bytes, purges };
             telemetry.history.tick(running.cache.now(), &telemetry.metrics, gauges);

@@ -4,7 +4,26 @@
 use crate::support::binary::Binary;
 use crate::support::client::Client;
 use crate::support::origin::{Origin, Step, answer};
-use crate::support::{HOST, KEY, account, wait_until};
+use crate::support::{Freshet, HOST, KEY, account, wait_until};
+
+#[test]
+fn what_was_purged_is_given_back_while_nobody_asks_for_anything() {
+    let fields = [("content-type", "image/png"), ("cache-control", "max-age=600")];
+    let origin = Origin::new(move |_| vec![Step::Send(answer("200 OK", &fields, "x".repeat(10_000)))]);
+    let freshet = Freshet::before(&origin);
+    for number in 0..40 {
+        assert_eq!(freshet.get(&format!("/rivers/autumn/{number}.png")).status, 200);
+    }
+    // As operators see it: `App::figures` would do what is pending itself.
+    let told = || {
+        let overview = freshet.admin("GET", "/v1/overview", KEY, "").text();
+        let overview: serde_json::Value = serde_json::from_str(&overview).unwrap();
+        overview["cache"]["entries"].as_u64().unwrap()
+    };
+    wait_until("all are counted", || told() == 40);
+    freshet.purge_and_wait(&format!("http://{HOST}/rivers/autumn/*"));
+    wait_until("none is counted", || told() == 0);
+}
 
 #[test]
 fn over_its_memory_it_refuses_new_work_gives_up_what_is_stored_and_admin_answers() {
