@@ -1,4 +1,4 @@
-//! A client's connection that never blocks: one exchange at a time, every byte of the answer compared.
+//! A client's connection that never blocks: one exchange at a time, and every byte of the answer compared, or counted.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -8,6 +8,8 @@ use bytes::{Buf, Bytes};
 
 /// Longest head of an answer that is taken, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes read at once of an answer that is only counted, until its head is complete.
+const HEAD_READ_BYTES: usize = 4096;
 
 /// One connection, kept alive.
 pub struct Connection {
@@ -18,7 +20,7 @@ pub struct Connection {
     head: Vec<u8>,
     /// Bytes of the body that are still to come, where the head is complete.
     left: Option<usize>,
-    /// What they must be; nothing: whatever they are.
+    /// What they must be; nothing: whatever they are, and they are not copied out of the kernel.
     expected: Option<Bytes>,
     status: u16,
     since: Instant,
@@ -70,7 +72,7 @@ impl Connection {
     pub fn poll(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
         let mut progress = self.send()?;
         loop {
-            let bytes = match self.socket.read(buffer) {
+            let bytes = match self.read(buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -104,6 +106,14 @@ impl Connection {
         }
     }
 
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match (&self.expected, self.left) {
+            (Some(_), _) => self.socket.read(buffer),
+            (None, None) => self.socket.read(&mut buffer[..HEAD_READ_BYTES]),
+            (None, Some(_)) => discard(&mut self.socket, buffer),
+        }
+    }
+
     /// Takes bytes of the head; where they complete it, the place where the body begins in them.
     fn take_head(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
         let before = self.head.len();
@@ -122,6 +132,19 @@ impl Connection {
         self.left = Some(length.ok_or_else(|| wrong("no Content-Length"))?);
         Ok(Some(end + 4 - before))
     }
+}
+
+/// Takes as many bytes off a socket as the buffer would hold, and throws them away: a client that is busy copying would be
+/// measured with the server (tcp(7), `MSG_TRUNC`).
+#[cfg(target_os = "linux")]
+fn discard(socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let (_, bytes) = rustix::net::recv(socket, buffer, rustix::net::RecvFlags::TRUNC)?;
+    Ok(bytes)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn discard(socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    socket.read(buffer)
 }
 
 fn wrong(what: &'static str) -> io::Error {

@@ -50,6 +50,9 @@ pub struct Plan {
     from: usize,
     #[arg(long, value_enum, default_value = "sequence")]
     order: Order,
+    /// Of every so many answers the bytes of one are compared; those of the others are counted.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    compare_every: u64,
     /// The share of requests that is for keys that were never asked for, by `fresh_template`.
     #[arg(long, default_value_t = 0.0)]
     fresh_share: f64,
@@ -277,9 +280,10 @@ impl Keys<'_> {
             };
             self.plan.template.replace("{}", &(self.plan.from + at).to_string())
         };
+        let compared = self.asked.is_multiple_of(self.plan.compare_every);
         self.asked += 1;
-        let expected = content::body(&target).expect("the template names a size");
-        (format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").into(), Some(expected))
+        let expected = compared.then(|| content::body(&target).expect("the template names a size"));
+        (format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").into(), expected)
     }
 }
 

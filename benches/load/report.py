@@ -198,8 +198,9 @@ Command: `{result["command"]}`. Machine: {result["machine"]}. {result["date"]}, 
 on another. Before its turns every variant is checked: the origin's bytes, from its store. A turn in which the origin was
 asked, or any answer was an error, ends the bench. CPU is user and system time of the server and its workers. What is
 shown is the median of the rounds; a ratio is the median of the rounds' ratios. At equal load all are asked
-half of what the slowest bears, and a time counts from when its request was due. Hits come by `wrk`; all else, and all
-at a constant rate, by the bench's own client, which compares every byte.
+half of what the slowest bears, in four times as many turns of half the time, and a time counts from when its request was
+due. Hits come by `wrk`; all else, and all at a constant rate, by the bench's own client, which compares every byte, at
+equal load those of every 16th answer.
 
 {ratio_table(rows)}
 
